@@ -1,0 +1,128 @@
+"""AesMamba-V, -F, -M and -P as one composition (Fig. 2-3).
+
+encoder → pooled f_v → fusion with text, where there is text → adaptation heads. The variants
+differ in their :class:`AesMambaConfig` alone. Training and files are other modules' business.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import ModelHubMixin
+from torch import Tensor, nn
+
+from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.fusion import CrossModalFusion
+from aesmamba_sdk.model.heads import AttributePredictions, MultitaskBalancedAdaptation
+from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+from aesmamba_sdk.model.vmamba import VMamba
+
+
+class AesMamba(nn.Module, ModelHubMixin):
+    """The whole model.
+
+    Args:
+        config: what to build; weights start random.
+        tokenizer: of the text encoder; needed to turn words into ids, not by the network.
+        with_text: build the text encoder where the configuration has one. Without it the model
+            scores photos, and fuses text features computed elsewhere, at a fraction of the
+            start-up time.
+    """
+
+    def __init__(
+        self,
+        config: AesMambaConfig,
+        *,
+        tokenizer: TextTokenizer | None = None,
+        with_text: bool = True,
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.tokenizer = tokenizer
+        features = config.encoder.features
+        self.encoder = VMamba(config.encoder)
+        self.text: TextEncoder | None = None
+        self.fusion: CrossModalFusion | None = None
+        if config.text is not None:
+            self.fusion = CrossModalFusion(features, config.fusion_heads)
+            if with_text:
+                self.text = TextEncoder(config.text, out_features=features)
+        self.heads = MultitaskBalancedAdaptation(
+            features,
+            config.attributes,
+            hidden=config.head_hidden,
+            bins=config.bins,
+            scale_classes=config.scale_classes,
+            scale=config.scale,
+        )
+
+    def embed(self, images: Tensor) -> Tensor:
+        """f_v, the pooled image feature: (batch, 3, H, W) normalised images to (batch, d)."""
+        tokens: Tensor = self.encoder(images)  # (B, h, w, d)
+        return tokens.mean((1, 2))
+
+    def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """F_t, the text's token features: two (batch, tokens) tensors to (batch, tokens, d).
+
+        Raises:
+            CheckpointError: the model has no text encoder.
+        """
+        if self.text is None:
+            raise CheckpointError(
+                f"model {self.config.name!r} was built without a text encoder and cannot read text",
+                code="no_text_encoder",
+            )
+        tokens: Tensor = self.text(input_ids, attention_mask)
+        return tokens
+
+    def integrate(
+        self, f_v: Tensor, text: Tensor | None = None, mask: Tensor | None = None
+    ) -> Tensor:
+        """f, chosen by the input: f_v itself for a photo alone, the fusion where there is text."""
+        if text is None:
+            return f_v
+        if self.fusion is None:
+            raise CheckpointError(
+                f"model {self.config.name!r} has no fusion and cannot use text", code="no_fusion"
+            )
+        fused: Tensor = self.fusion(f_v, text, mask)
+        return fused
+
+    def forward(
+        self,
+        images: Tensor,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> AttributePredictions:
+        """Score photos, with text or without.
+
+        Args:
+            images: (batch, 3, H, W), normalised.
+            input_ids: (batch, tokens) of a caption (M) or a person's prompt (P), or ``None``.
+            attention_mask: (batch, tokens), non-zero where a token is real.
+        """
+        text = None
+        if input_ids is not None:
+            if attention_mask is None:
+                raise ValueError("input_ids need their attention_mask")
+            text = self.read(input_ids, attention_mask)
+        predictions: AttributePredictions = self.heads(
+            self.integrate(self.embed(images), text, attention_mask)
+        )
+        return predictions
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        from aesmamba_sdk.model.folder import save_model
+
+        save_model(self, save_directory)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> AesMamba:
+        from aesmamba_sdk.model.folder import download_model, load_model
+
+        folder = Path(model_id)
+        if not folder.is_dir():
+            folder = download_model(model_id, **options)
+        return load_model(folder)

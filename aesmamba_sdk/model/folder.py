@@ -1,0 +1,117 @@
+"""Model folders: config.json, safetensors and, with a text encoder, tokenizer.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import save_torch_state_dict, snapshot_download
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.text import TextTokenizer
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+SHARD_SIZE = "60MB"
+_TEXT_PREFIX = "text."
+
+
+def save_model(model: AesMamba, folder: Path) -> None:
+    """Write a model folder; weights above 60 MB are cut into shards with an index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_torch_state_dict(dict(model.state_dict()), folder, max_shard_size=SHARD_SIZE)
+    if model.tokenizer is not None:
+        model.tokenizer.save(folder)
+    text = json.dumps(model.config.to_dict(), indent=2) + "\n"
+    (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+
+
+def load_model(folder: Path, *, with_text: bool = True) -> AesMamba:
+    """Read a model folder, strictly: every weight in it is used and none is left random.
+
+    Args:
+        folder: what :func:`save_model` wrote.
+        with_text: also build the text encoder, where there is one.
+
+    Raises:
+        CheckpointError: a file is missing, broken or does not fit the configuration.
+    """
+    config = read_config(folder)
+    wants_text = with_text and config.text is not None
+    has_tokenizer = (folder / "tokenizer.json").is_file()
+    tokenizer = TextTokenizer.load(folder) if wants_text and has_tokenizer else None
+    model = AesMamba(config, tokenizer=tokenizer, with_text=with_text)
+    state = read_weights(folder)
+    if not with_text:
+        state = {k: v for k, v in state.items() if not k.startswith(_TEXT_PREFIX)}
+    load_strictly(model, state, str(folder))
+    return model.eval()
+
+
+def load_strictly(model: AesMamba, state: dict[str, Tensor], source: str) -> None:
+    """Load ``state``; a missing, unexpected or misshapen weight is an error that names it."""
+    own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in state.items()}
+    problems = [f"missing {name}" for name in own if name not in given]
+    problems += [f"unexpected {name}" for name in given if name not in own]
+    problems += [
+        f"{name} is {given[name]}, not {shape}"
+        for name, shape in own.items()
+        if name in given and given[name] != shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
+        raise CheckpointError(
+            f"{source} does not fit model {model.config.name!r}: {'; '.join(problems[:5])}{more}"
+        )
+    model.load_state_dict(state)
+
+
+def read_config(folder: Path) -> AesMambaConfig:
+    """The configuration in a model folder.
+
+    Raises:
+        CheckpointError: config.json is missing or not valid.
+    """
+    return AesMambaConfig.from_dict(_read_json(folder / CONFIG_FILE))
+
+
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model folder, from one file or from the shards its index names."""
+    index = folder / f"{WEIGHTS_FILE}.index.json"
+    files = [WEIGHTS_FILE]
+    if index.is_file():
+        files = sorted(set(_read_json(index)["weight_map"].values()))
+    state: dict[str, Tensor] = {}
+    for name in files:
+        try:
+            state |= load_file(folder / name)
+        except FileNotFoundError as error:
+            raise CheckpointError(f"{folder / name} is missing: not a whole model") from error
+        except SafetensorError as error:
+            raise CheckpointError(f"{folder / name} is not a safetensors file: {error}") from error
+    return state
+
+
+def download_model(name: str, **options: Any) -> Path:
+    """Fetch a model folder from the Hugging Face hub; ``options`` as for ``snapshot_download``."""
+    known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+    return Path(snapshot_download(name, **{k: v for k, v in options.items() if k in known}))
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{file} is missing: not a model folder") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise CheckpointError(f"{file} must hold an object, not {type(record).__name__}")
+    return record

@@ -1,0 +1,113 @@
+"""Multitask balanced adaptation: one adapter, score head and scale head per attribute (Fig. 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from aesmamba_sdk.scores import Scale
+
+
+@dataclass(frozen=True)
+class AttributePredictions:
+    """What the heads say, attributes in the order they were given.
+
+    Attributes:
+        scores: (batch, attributes) expected scores, on the model's scale but not clipped to it.
+        distributions: (batch, attributes, bins) probabilities; ``None`` for regression heads.
+        scale_logits: (batch, attributes, classes); ``None`` without scale heads.
+    """
+
+    scores: Tensor
+    distributions: Tensor | None
+    scale_logits: Tensor | None
+
+
+class MultitaskBalancedAdaptation(nn.Module):
+    """Independent heads over one shared feature f, so that tasks do not interfere.
+
+    Args:
+        features: width d of f.
+        attributes: names of the heads.
+        hidden: hidden width of the score and scale heads.
+        bins: 1 for regression, else the number of scores a distribution is over.
+        scale_classes: classes of the scale head; 0 for none.
+        scale: range of the scores.
+    """
+
+    bin_scores: Tensor
+
+    def __init__(
+        self,
+        features: int,
+        attributes: tuple[str, ...],
+        *,
+        hidden: int = 256,
+        bins: int = 1,
+        scale_classes: int = 0,
+        scale: Scale,
+    ) -> None:
+        super().__init__()
+        self.attributes = attributes
+        self.heads = nn.ModuleDict(
+            {
+                name: AttributeHead(features, hidden=hidden, bins=bins, scale_classes=scale_classes)
+                for name in attributes
+            }
+        )
+        self.bins, self.scale_classes = bins, scale_classes
+        bin_scores = torch.linspace(scale.low, scale.high, bins)
+        self.register_buffer("bin_scores", bin_scores, persistent=False)
+
+    def forward(self, f: Tensor) -> AttributePredictions:
+        """f: (batch, d)."""
+        adapted = {name: head.adapter(f) for name, head in self.heads.items()}
+        raw = torch.stack([self.heads[name].score(x) for name, x in adapted.items()], 1)
+        logits = None
+        if self.scale_classes:
+            logits = torch.stack([self.heads[n].scale_class(x) for n, x in adapted.items()], 1)
+        if self.bins == 1:
+            return AttributePredictions(raw.squeeze(-1), None, logits)
+        distributions = raw.softmax(-1)
+        return AttributePredictions(distributions @ self.bin_scores, distributions, logits)
+
+
+class AttributeHead(nn.Module):
+    """One attribute: its own feature space, its score and its scale category."""
+
+    def __init__(self, features: int, *, hidden: int, bins: int, scale_classes: int) -> None:
+        super().__init__()
+        self.adapter = FeatureAdapter(features)
+        self.score = _mlp(features, hidden, bins)
+        self.scale_class = _mlp(features, hidden, scale_classes) if scale_classes else None
+
+
+class FeatureAdapter(nn.Module):
+    """f + Linear(GELU(Linear(f))) through a quarter of the width (Eq. 4)."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.down = nn.Linear(features, features // 4)
+        self.up = nn.Linear(features // 4, features)
+        self.activation = nn.GELU()
+        for layer in (self.down, self.up):
+            _init(layer)
+
+    def forward(self, f: Tensor) -> Tensor:
+        out: Tensor = f + self.up(self.activation(self.down(f)))
+        return out
+
+
+def _mlp(features: int, hidden: int, out: int) -> nn.Sequential:
+    layers = nn.Sequential(nn.Linear(features, hidden), nn.ReLU(), nn.Linear(hidden, out))
+    for layer in layers:
+        _init(layer)
+    return layers
+
+
+def _init(layer: nn.Module) -> None:
+    if isinstance(layer, nn.Linear):
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        nn.init.zeros_(layer.bias)

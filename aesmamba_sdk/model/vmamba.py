@@ -1,0 +1,215 @@
+"""VMamba, the image encoder: 2D selective scan blocks in four stages, channels last throughout.
+
+One class covers the vanilla network of the paper ("v0") and the current family ("s1", "s2"); what
+differs is in :class:`VMambaConfig`. Source: VMamba (Liu et al. 2024); AesMamba, section 3.2.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesmamba_sdk.model.config import VMambaConfig
+from aesmamba_sdk.model.selective_scan import cross_selective_scan
+
+DIRECTIONS = 4
+
+
+class VMamba(nn.Module):
+    """(batch, 3, H, W) normalised images to tokens F_v (batch, H/32, W/32, d), layer-normed.
+
+    Sides need not be multiples of 32: a convolution rounds up, patch merging rounds down.
+    """
+
+    def __init__(self, config: VMambaConfig) -> None:
+        super().__init__()
+        self.config = config
+        dims = config.dims
+        stem = PatchStem if config.stem == "patch" else ConvStem
+        self.stem = stem(3, dims[0])
+        last = max(1, sum(config.depths) - 1)
+        rates = [config.drop_path_rate * i / last for i in range(sum(config.depths))]
+        self.stages = nn.ModuleList()
+        for i, depth in enumerate(config.depths):
+            blocks = [VSSBlock(dims[i], config, rates.pop(0)) for _ in range(depth)]
+            self.stages.append(nn.Sequential(*blocks))
+        downsample = PatchMerging if config.downsample == "merge" else ConvDownsample
+        self.downsamples = nn.ModuleList(
+            downsample(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True)
+        )
+        self.norm = nn.LayerNorm(dims[-1])
+        self.apply(_init_weights)
+
+    def stage_maps(self, images: Tensor) -> list[Tensor]:
+        """Output of each stage at stride 4, 8, 16, 32, (batch, h, w, channels), before the norm."""
+        x = self.stem(images)
+        maps: list[Tensor] = []
+        for i, stage in enumerate(self.stages):
+            x = stage(self.downsamples[i - 1](x) if i else x)
+            maps.append(x)
+        return maps
+
+    def forward(self, images: Tensor) -> Tensor:
+        tokens: Tensor = self.norm(self.stage_maps(images)[-1])
+        return tokens
+
+
+class VSSBlock(nn.Module):
+    """x + SS2D(LN(x)), then x + MLP(LN(x)) where there is an MLP."""
+
+    def __init__(self, dim: int, config: VMambaConfig, drop_path: float) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.ss2d = SS2D(dim, config)
+        self.drop_path = DropPath(drop_path)
+        self.mlp: nn.Sequential | None = None
+        if config.mlp_ratio > 0:
+            self.norm2 = nn.LayerNorm(dim)
+            hidden = int(dim * config.mlp_ratio)
+            self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.ss2d(self.norm(x)))
+        if self.mlp is not None:
+            x = x + self.drop_path(self.mlp(self.norm2(x)))
+        return x
+
+
+class SS2D(nn.Module):
+    """The 2D selective scan between two projections, behind a depthwise 3x3 convolution."""
+
+    def __init__(self, dim: int, config: VMambaConfig) -> None:
+        super().__init__()
+        inner = int(dim * config.ssm_ratio)
+        rank = math.ceil(dim / 16)
+        self.inner, self.gated = inner, config.gated
+        self.in_proj = nn.Linear(dim, inner * 2 if config.gated else inner, bias=False)
+        self.conv = nn.Conv2d(inner, inner, 3, padding=1, groups=inner, bias=config.conv_bias)
+        self.x_proj_weight = nn.Parameter(torch.empty(DIRECTIONS, rank + 2 * config.d_state, inner))
+        self.dt_proj_weight = nn.Parameter(torch.empty(DIRECTIONS, inner, rank))
+        self.dt_proj_bias = nn.Parameter(torch.empty(DIRECTIONS, inner))
+        self.A_log = nn.Parameter(torch.empty(DIRECTIONS, inner, config.d_state))
+        self.D = nn.Parameter(torch.empty(DIRECTIONS, inner))
+        self.out_norm = nn.LayerNorm(inner)
+        self.out_proj = nn.Linear(inner, dim, bias=False)
+        self.reset_scan_parameters()
+
+    @torch.no_grad()
+    def reset_scan_parameters(self) -> None:
+        """Mamba's initialisation: Δ starts between 0.001 and 0.1, A at -1..-N, D at 1."""
+        rank, state = self.dt_proj_weight.shape[-1], self.A_log.shape[-1]
+        self.x_proj_weight.uniform_(-(self.inner**-0.5), self.inner**-0.5)
+        self.dt_proj_weight.uniform_(-(rank**-0.5), rank**-0.5)
+        span = math.log(0.1) - math.log(0.001)
+        dt = torch.exp(torch.rand_like(self.dt_proj_bias) * span + math.log(0.001)).clamp(min=1e-4)
+        self.dt_proj_bias.copy_(dt + torch.log(-torch.expm1(-dt)))  # the inverse of softplus
+        steps = torch.arange(1, state + 1, dtype=torch.float32, device=self.A_log.device)
+        self.A_log.copy_(steps.log().expand_as(self.A_log))
+        self.D.fill_(1.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1:3]
+        x = self.in_proj(x)  # (B, H, W, inner) or twice that
+        gate = None
+        if self.gated:
+            x, gate = x.chunk(2, dim=-1)
+        x = F.silu(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)  # (B, H, W, inner)
+        x = x.flatten(1, 2)  # (B, L, inner)
+        x_dbl = F.linear(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
+        y = cross_selective_scan(
+            x,
+            x_dbl,
+            self.dt_proj_weight,
+            self.dt_proj_bias,
+            -torch.exp(self.A_log.float() if self.A_log.dtype != torch.float64 else self.A_log),
+            self.D,
+            (height, width),
+        )
+        y = self.out_norm(y.to(self.out_norm.weight.dtype)).unflatten(1, (height, width))
+        if gate is not None:
+            y = y * F.silu(gate)
+        out: Tensor = self.out_proj(y.to(x.dtype))
+        return out
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: drop a sample's whole branch with probability ``rate`` in training."""
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.rate == 0.0:
+            return x
+        keep = 1.0 - self.rate
+        mask = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(keep)
+        return x * mask / keep
+
+
+class PatchStem(nn.Module):
+    """(B, 3, H, W) to (B, H/4, W/4, dim) by one 4x4 convolution."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(channels, dim, 4, stride=4)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.proj(images).permute(0, 2, 3, 1))
+        return out
+
+
+class ConvStem(nn.Module):
+    """(B, 3, H, W) to (B, H/4, W/4, dim) by two overlapping 3x3 convolutions."""
+
+    def __init__(self, channels: int, dim: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, dim // 2, 3, stride=2, padding=1)
+        self.norm1 = nn.LayerNorm(dim // 2)
+        self.conv2 = nn.Conv2d(dim // 2, dim, 3, stride=2, padding=1)
+        self.norm2 = nn.LayerNorm(dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.gelu(self.norm1(self.conv1(images).permute(0, 2, 3, 1)))
+        x = self.norm2(self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return x
+
+
+class PatchMerging(nn.Module):
+    """Swin's: four neighbours side by side, normed, projected to twice the channels."""
+
+    def __init__(self, dim: int, out: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(4 * dim)
+        self.reduction = nn.Linear(4 * dim, out, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
+        x = x[:, :height, :width]
+        corners = [x[:, r::2, c::2] for c in (0, 1) for r in (0, 1)]
+        out: Tensor = self.reduction(self.norm(torch.cat(corners, -1)))
+        return out
+
+
+class ConvDownsample(nn.Module):
+    """A 3x3 convolution of stride 2, then a norm."""
+
+    def __init__(self, dim: int, out: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(dim, out, 3, stride=2, padding=1)
+        self.norm = nn.LayerNorm(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.norm(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return out
+
+
+def _init_weights(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

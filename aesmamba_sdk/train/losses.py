@@ -1,0 +1,51 @@
+"""The losses of section 3.6, masked where a label is missing (NaN or class -1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+SCALE_WEIGHT = 0.001
+"""λ of Eq. 8, the share of the balanced cross-entropy."""
+
+
+def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
+    """Sum over attributes of the mean squared error over the labelled samples (Eq. 7).
+
+    Args:
+        predicted: (batch, attributes).
+        target: (batch, attributes), NaN where there is no label.
+    """
+    labelled = ~target.isnan()
+    squares = (predicted - target.nan_to_num()).square() * labelled
+    return (squares.sum(0) / labelled.sum(0).clamp(min=1)).sum()
+
+
+def balanced_cross_entropy(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
+    """Cross-entropy whose logits are raised by the log of the class counts (Eq. 5).
+
+    Args:
+        logits: (batch, attributes, classes).
+        classes: (batch, attributes) int64, -1 where there is no label.
+        counts: (attributes, classes) training samples of each class.
+    """
+    # A class never seen gets half a sample: log 0 would make it impossible for ever.
+    adjusted = logits + counts.clamp(min=0.5).log()
+    losses = F.cross_entropy(
+        adjusted.flatten(0, 1), classes.flatten(), ignore_index=-1, reduction="none"
+    ).view(classes.shape)
+    labelled = classes >= 0
+    return (losses.sum(0) / labelled.sum(0).clamp(min=1)).sum()
+
+
+def scale_category(scores: Tensor) -> Tensor:
+    """PARA's four scale categories, [1,2) [2,3) [3,4) [4,5], of scores; -1 for NaN."""
+    classes = (scores.nan_to_num(nan=1.0).floor() - 1).clamp(0, 3).long()
+    return torch.where(scores.isnan(), -1, classes)
+
+
+def category_counts(classes: Tensor, number: int) -> Tensor:
+    """(samples, attributes) classes to (attributes, number) counts, ignoring -1."""
+    one_hot = F.one_hot(classes.clamp(min=0), number) * (classes >= 0).unsqueeze(-1)
+    return one_hot.sum(0).float()
