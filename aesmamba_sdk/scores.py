@@ -100,7 +100,7 @@ class Score:
         return self.error is None
 
     def to_dict(self) -> dict[str, Any]:
-        """The record of ``--format jsonl``: plain JSON types; fields that do not apply are absent."""
+        """The record of ``--format jsonl`` in plain JSON types; what does not apply is absent."""
         record: dict[str, Any] = {"path": self.path, "schema": SCHEMA_VERSION, "model": self.model}
         if self.user is not None:
             record["user"] = self.user

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.text import TextConfig
@@ -23,6 +23,8 @@ ATTRIBUTES = (
     "willingness_to_share",
 )
 """The nine attributes of PARA, in the order of the public code."""
+
+T = TypeVar("T")
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
@@ -139,8 +141,8 @@ class AesMambaConfig:
         return _strict(cls, record | {"encoder": encoder, "text": text, "scale": scale})
 
 
-def _strict(kind: type[Any], record: Mapping[str, Any]) -> Any:
-    known = {f.name for f in dataclasses.fields(kind)}
+def _strict(kind: type[T], record: Mapping[str, Any]) -> T:
+    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = sorted(set(record) - known)
     if unknown:
         raise CheckpointError(

@@ -63,11 +63,11 @@ class MultitaskBalancedAdaptation(nn.Module):
 
     def forward(self, f: Tensor) -> AttributePredictions:
         """f: (batch, d)."""
-        adapted = {name: head.adapter(f) for name, head in self.heads.items()}
-        raw = torch.stack([self.heads[name].score(x) for name, x in adapted.items()], 1)
+        per_head = [self.heads[name](f) for name in self.attributes]
+        raw = torch.stack([score for score, _ in per_head], 1)  # (B, attributes, bins)
         logits = None
         if self.scale_classes:
-            logits = torch.stack([self.heads[n].scale_class(x) for n, x in adapted.items()], 1)
+            logits = torch.stack([classes for _, classes in per_head], 1)
         if self.bins == 1:
             return AttributePredictions(raw.squeeze(-1), None, logits)
         distributions = raw.softmax(-1)
@@ -82,6 +82,12 @@ class AttributeHead(nn.Module):
         self.adapter = FeatureAdapter(features)
         self.score = _mlp(features, hidden, bins)
         self.scale_class = _mlp(features, hidden, scale_classes) if scale_classes else None
+
+    def forward(self, f: Tensor) -> tuple[Tensor, Tensor | None]:
+        """(batch, d) to raw scores (batch, bins) and scale logits (batch, classes)."""
+        adapted = self.adapter(f)
+        classes = None if self.scale_class is None else self.scale_class(adapted)
+        return self.score(adapted), classes
 
 
 class FeatureAdapter(nn.Module):

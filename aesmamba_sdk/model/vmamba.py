@@ -7,6 +7,7 @@ differs is in :class:`VMambaConfig`. Source: VMamba (Liu et al. 2024); AesMamba,
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -37,9 +38,7 @@ class VMamba(nn.Module):
             blocks = [VSSBlock(dims[i], config, rates.pop(0)) for _ in range(depth)]
             self.stages.append(nn.Sequential(*blocks))
         downsample = PatchMerging if config.downsample == "merge" else ConvDownsample
-        self.downsamples = nn.ModuleList(
-            downsample(a, b) for a, b in zip(dims[:-1], dims[1:], strict=True)
-        )
+        self.downsamples = nn.ModuleList(downsample(a, b) for a, b in pairwise(dims))
         self.norm = nn.LayerNorm(dims[-1])
         self.apply(_init_weights)
 
@@ -175,8 +174,8 @@ class ConvStem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         x = F.gelu(self.norm1(self.conv1(images).permute(0, 2, 3, 1)))
-        x = self.norm2(self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        return x
+        out: Tensor = self.norm2(self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
+        return out
 
 
 class PatchMerging(nn.Module):

@@ -163,7 +163,7 @@ class Trainer:
             losses = self._losses(pixels, scores, rows)
         loss = losses["loss"]
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         nn.utils.clip_grad_norm_(parameters, self.arguments.clip)
         self.optimizer.step()
@@ -311,7 +311,8 @@ def _map_projections(model: AesMamba, teacher: Teacher) -> nn.ModuleList:
 
 def _decay_groups(modules: list[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
     """Weight decay for what multiplies features; none for norms, biases, A and D."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for module in modules:
         for name, parameter in module.named_parameters():
             scan = name.endswith(("A_log", ".D", "dt_proj_bias"))

@@ -189,7 +189,7 @@ def test_wrong_shapes_are_named():
 
 
 def test_an_unknown_or_unusable_engine_is_refused_with_the_reason():
-    with use_engine("abacus"), pytest.raises(SetupError, match="abacus.*there are:.*torch"):
+    with use_engine("abacus"), pytest.raises(SetupError, match=r"abacus.*there are:.*torch"):
         choose_engine(CPU)
     with use_engine("mamba-ssm"), pytest.raises(SetupError, match="CUDA device"):
         choose_engine(CPU)

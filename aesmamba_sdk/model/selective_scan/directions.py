@@ -41,4 +41,5 @@ def merge_directions(y: Tensor, size: tuple[int, int]) -> Tensor:
     rows = y[:, 0] + y[:, 2].flip(2)
     columns = y[:, 1] + y[:, 3].flip(2)
     columns = columns.unflatten(2, (width, height)).transpose(2, 3).flatten(2)
-    return (rows + columns).transpose(1, 2)
+    merged: Tensor = (rows + columns).transpose(1, 2)
+    return merged

@@ -124,7 +124,7 @@ def _choose(name: str | None, device_type: str) -> ScanEngine:
     device = torch.device(device_type)
     if name is not None:
         return _named(name, device)
-    reasons = []
+    reasons: list[str] = []
     for engine in _ENGINES:
         reason = engine.unavailable(device)
         if reason is None:

@@ -54,7 +54,7 @@ class TorchEngine(ScanEngine):
             delta = delta + delta_bias.to(wide)[:, None]
         if delta_softplus:
             delta = F.softplus(delta, threshold=_SOFTPLUS_THRESHOLD)
-        y: Tensor = _ChunkedScan.apply(u, delta, A, B, C)  # type: ignore[no-untyped-call]
+        y: Tensor = _ChunkedScan.apply(u, delta, A, B, C)
         return y if D is None else y + D.to(wide)[:, None] * u
 
 

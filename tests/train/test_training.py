@@ -1,0 +1,113 @@
+"""Losses against their formulas, and a loop that learns, resumes and distils."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
+from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.train.loop import Trainer, TrainingArguments, augment
+from aesmamba_sdk.train.losses import (
+    balanced_cross_entropy,
+    category_counts,
+    masked_mse,
+    scale_category,
+)
+
+NAN = float("nan")
+CONFIG = AesMambaConfig(
+    encoder=VMambaConfig(depths=(1, 1), dims=(8, 16), mlp_ratio=2.0),
+    attributes=("aesthetic", "quality"),
+    head_hidden=8,
+)
+ARGUMENTS = TrainingArguments(
+    epochs=4, batch_size=8, learning_rate=3e-3, image_size=16, distillation=0, ema=0.9, log_steps=1
+)
+
+
+def bright_is_beautiful(count: int, seed: int) -> PhotoSet:
+    """Plain photos whose aesthetic score is their brightness; quality has no labels."""
+    rng = np.random.default_rng(seed)
+    level = rng.integers(20, 235, count)
+    pixels = np.broadcast_to(level[:, None, None, None], (count, 20, 20, 3)).astype(np.uint8)
+    scores = torch.full((count, 2), NAN)
+    scores[:, 0] = torch.from_numpy(1 + 4 * level / 255)
+    return PhotoSet(tuple(map(str, range(count))), pixels, scores)
+
+
+def trainer(folder, arguments=ARGUMENTS, teacher=None) -> Trainer:
+    torch.manual_seed(0)
+    photos, held_out = bright_is_beautiful(64, 0), bright_is_beautiful(32, 1)
+    return Trainer(AesMamba(CONFIG), photos, held_out, folder, arguments, teacher)
+
+
+def test_missing_labels_cost_nothing():
+    predicted = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+    target = torch.tensor([[2.0, NAN], [3.0, 2.0]])
+    assert masked_mse(predicted, target).item() == 0.5 + 4.0
+
+
+def test_balanced_cross_entropy_is_equation_5():
+    logits, counts = torch.tensor([[[0.1, 0.7, -0.3]]]), torch.tensor([[5.0, 1.0, 2.0]])
+    weighted = [n * math.exp(z) for n, z in zip([5, 1, 2], [0.1, 0.7, -0.3], strict=True)]
+    expected = -math.log(weighted[1] / sum(weighted))
+    loss = balanced_cross_entropy(logits, torch.tensor([[1]]), counts)
+    assert math.isclose(loss.item(), expected, rel_tol=1e-6)
+
+
+def test_scale_categories_are_paras():
+    scores = torch.tensor([[1.0], [1.99], [2.0], [3.5], [4.0], [5.0], [NAN]])
+    classes = scale_category(scores)
+    assert classes.flatten().tolist() == [0, 0, 1, 2, 3, 3, -1]
+    assert category_counts(classes, 4).tolist() == [[2, 1, 1, 2]]
+
+
+def test_crops_depend_on_the_generator_alone():
+    pixels = torch.randint(0, 256, (4, 3, 24, 24), dtype=torch.uint8)
+    first = augment(pixels, 16, torch.Generator().manual_seed(1))
+    assert first.shape == (4, 3, 16, 16)
+    torch.testing.assert_close(first, augment(pixels, 16, torch.Generator().manual_seed(1)))
+
+
+def test_the_loop_learns_from_photos(tmp_path):
+    run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, epochs=20))
+    run.run()
+    assert run.validate()["srcc_aesthetic"] > 0.9
+
+
+def test_a_killed_run_continues_exactly(tmp_path):
+    whole = trainer(tmp_path / "whole")
+    whole.run()
+    killed = trainer(tmp_path / "killed", dataclasses.replace(ARGUMENTS, checkpoint_minutes=0))
+    killed._log = lambda values: _die_at(killed, 13)  # type: ignore[method-assign]
+    with contextlib.suppress(KeyboardInterrupt):
+        killed.run()
+    again = trainer(tmp_path / "killed")
+    assert 0 < again.step < again.steps
+    again.run()
+    for name, value in whole.model.state_dict().items():
+        torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def _die_at(run: Trainer, step: int) -> None:
+    if run.step == step:
+        raise KeyboardInterrupt
+
+
+def test_the_teachers_maps_are_learned(tmp_path):
+    def teacher(images: Tensor) -> dict[int, Tensor]:
+        pool = torch.nn.functional.avg_pool2d
+        return {4: pool(images, 4), 8: pool(images, 8)}
+
+    run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, distillation=1.0, epochs=6), teacher)
+    first = run._train_step()["distillation"]
+    run.run()
+    run.step -= 1
+    assert run._train_step()["distillation"] < first / 2
