@@ -1,0 +1,141 @@
+"""Photos of every kind, good and bad."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from aesmamba_sdk import photos
+from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.photos import MAX_SIDE, iter_photos, load_photo
+
+
+def gradient(width: int = 40, height: int = 30) -> Image.Image:
+    y, x = np.mgrid[:height, :width]
+    pixels = np.stack([x * 255 // width, y * 255 // height, 128 + 0 * x], -1)
+    return Image.fromarray(pixels.astype(np.uint8))
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def close(a: Image.Image, b: Image.Image, tolerance: int) -> bool:
+    return np.abs(np.asarray(a, int) - np.asarray(b, int)).max() <= tolerance
+
+
+def test_path_bytes_image_and_array_are_the_same_photo(tmp_path):
+    image = gradient()
+    image.save(tmp_path / "a.png")
+    sources = [tmp_path / "a.png", encoded(image), image, np.asarray(image)]
+    loaded = [load_photo(s) for s in sources]
+    assert {p.photo_id for p in loaded} == {loaded[0].photo_id}
+    assert (loaded[0].width, loaded[0].height, loaded[0].image.mode) == (40, 30, "RGB")
+    assert loaded[0].path == str(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_exactly_once(orientation):
+    image = gradient()
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    # Store the pixels so that a viewer that honours the tag shows the gradient.
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}
+    stored = image.transpose(undo[orientation]) if orientation > 1 else image
+    photo = load_photo(encoded(stored, exif=exif))
+    assert (photo.width, photo.height) == image.size
+    assert close(photo.image, image, 0)
+
+
+def test_writing_metadata_keeps_the_photo_id():
+    data = encoded(gradient(), "JPEG", quality=90)
+    marked = data[:2] + b"\xff\xfe\x00\x08stars!" + data[2:]
+    assert load_photo(marked).photo_id == load_photo(data).photo_id
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1", "I;16", "F"])
+def test_every_mode_becomes_rgb(mode):
+    grey = gradient().convert("L")
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    elif mode == "F":
+        image = Image.fromarray(np.asarray(grey).astype(np.float32) / 255)
+    else:
+        image = gradient().convert(mode)
+    photo = load_photo(image)
+    assert photo.image.mode == "RGB"
+    if mode in ("L", "LA", "I;16", "F"):
+        assert close(photo.image, grey.convert("RGB"), 1)
+
+
+def test_transparency_lies_on_white():
+    photo = load_photo(Image.new("RGBA", (4, 4), (255, 0, 0, 0)))
+    assert photo.image.getpixel((0, 0)) == (255, 255, 255)
+
+
+def test_not_a_number_is_black():
+    values = np.full((4, 4), np.nan, np.float32)
+    assert load_photo(Image.fromarray(values)).image.getpixel((0, 0)) == (0, 0, 0)
+
+
+def test_a_profile_is_applied_and_a_broken_one_ignored():
+    image = gradient()
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert close(load_photo(encoded(image, icc_profile=srgb)).image, image, 2)
+    assert close(load_photo(encoded(image, icc_profile=b"nonsense")).image, image, 0)
+    lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("XYZ")).tobytes()
+    assert load_photo(encoded(image, icc_profile=lab)).image.mode == "RGB"
+
+
+def test_large_photos_are_bounded_and_keep_their_aspect():
+    photo = load_photo(encoded(gradient(4000, 3000), "JPEG"))
+    assert photo.image.size == (MAX_SIDE, MAX_SIDE * 3 // 4)
+    assert (photo.width, photo.height) == (4000, 3000)
+    assert close(photo.image, gradient(*photo.image.size), 12)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3000, 10), (10, 3000)])
+def test_odd_shapes_load(size):
+    assert min(load_photo(encoded(Image.new("RGB", size))).image.size) >= 1
+
+
+def test_bad_files_are_named_with_a_code(tmp_path, monkeypatch):
+    good = encoded(gradient(), "JPEG")
+    cases = {"empty": b"", "not_an_image": b"hello" * 99, "truncated": good[: len(good) // 2]}
+    for code, data in cases.items():
+        file = tmp_path / f"{code}.jpg"
+        file.write_bytes(data)
+        with pytest.raises(PhotoError, match=file.name) as caught:
+            load_photo(file)
+        assert caught.value.code == f"photo_{code}"
+    (tmp_path / "folder.jpg").mkdir()
+    for name, code in {"folder.jpg": "photo_not_a_file", "gone.jpg": "photo_missing"}.items():
+        with pytest.raises(PhotoError, match=name) as caught:
+            load_photo(tmp_path / name)
+        assert caught.value.code == code
+    monkeypatch.setattr(photos, "MAX_PIXELS", 100)
+    with pytest.raises(PhotoError, match="40x30") as caught:
+        load_photo(good)
+    assert caught.value.code == "photo_too_large"
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
+def test_arrays_of_another_shape_or_type_are_refused(shape):
+    with pytest.raises(PhotoError, match="uint8"):
+        load_photo(np.zeros(shape, np.uint8))
+    with pytest.raises(PhotoError, match="float64"):
+        load_photo(np.zeros((4, 4, 3)))
+
+
+def test_folders_are_walked_in_order_without_hidden_or_foreign_files(tmp_path):
+    for name in ("b.jpg", "a/z.PNG", "a/.hidden.jpg", ".trash/c.jpg", "a/notes.txt"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    found = list(iter_photos([tmp_path, tmp_path / "b.jpg", tmp_path / "gone.jpg"]))
+    assert [str(f.relative_to(tmp_path)) for f in found] == ["b.jpg", "a/z.PNG", "gone.jpg"]
