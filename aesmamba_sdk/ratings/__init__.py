@@ -1,0 +1,5 @@
+"""Photos a person rated, from tables and star folders; pixels are never decoded here."""
+
+from aesmamba_sdk.ratings.reader import RatedPhoto, RatedPhotos, RatingProblem, read_ratings
+
+__all__ = ["RatedPhoto", "RatedPhotos", "RatingProblem", "read_ratings"]
