@@ -12,6 +12,19 @@ from typing import Any
 
 SCHEMA_VERSION = 1
 
+ATTRIBUTES = (
+    "aesthetic",
+    "quality",
+    "composition",
+    "color",
+    "depth_of_field",
+    "light",
+    "content",
+    "content_preference",
+    "willingness_to_share",
+)
+"""The nine attributes of PARA, in the order of the public code."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scale:

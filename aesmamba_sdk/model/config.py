@@ -9,20 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.text import TextConfig
-from aesmamba_sdk.scores import UNIT_SCORES, Scale
-
-ATTRIBUTES = (
-    "aesthetic",
-    "quality",
-    "composition",
-    "color",
-    "depth_of_field",
-    "light",
-    "content",
-    "content_preference",
-    "willingness_to_share",
-)
-"""The nine attributes of PARA, in the order of the public code."""
+from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
 T = TypeVar("T")
 

@@ -16,24 +16,11 @@ from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import iter_photos
-from aesmamba_sdk.scores import UNIT_SCORES, Scale
+from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
 _FILE_COLUMNS = ("file", "path", "image", "filename")
 _SCORE_COLUMNS = ("score", "rating", "stars")
-ATTRIBUTE_COLUMNS = {
-    name: name
-    for name in (
-        "aesthetic",
-        "quality",
-        "composition",
-        "color",
-        "depth_of_field",
-        "light",
-        "content",
-        "content_preference",
-        "willingness_to_share",
-    )
-} | {
+ATTRIBUTE_COLUMNS = {name: name for name in ATTRIBUTES} | {
     "aestheticScore": "aesthetic",
     "qualityScore": "quality",
     "compositionScore": "composition",

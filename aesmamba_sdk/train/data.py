@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.model.config import ATTRIBUTES
+from aesmamba_sdk.scores import ATTRIBUTES
 
 PARA_COLUMNS = {
     "aesthetic": "aestheticScore_mean",
