@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from urllib.parse import quote
 
 import platformdirs
 
@@ -45,7 +46,7 @@ def ensure_private(folder: Path) -> Path:
 
 def database_url(home: Path) -> str:
     """SQLAlchemy URL of the profile database: ``AESMAMBA_DATABASE_URL`` or SQLite in ``home``."""
-    return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{home / 'aesmamba.db'}"
+    return os.environ.get(DATABASE_VARIABLE) or f"sqlite:///{quote(str(home / 'aesmamba.db'))}"
 
 
 def embeddings_file(home: Path) -> Path:

@@ -44,6 +44,8 @@ class RatedPhoto:
         scale: what the person rated on.
         attributes: attribute name to raw value on the same scale.
         source: where the rating was read, e.g. ``"ratings.csv"``.
+        group: what the photo belongs with, e.g. one burst or crops of one shot, so that they are
+            never on both sides when a personal model is checked; empty where it stands alone.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class RatedPhoto:
     scale: Scale
     attributes: Mapping[str, float] = field(default_factory=dict)
     source: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
         for column, ours in ATTRIBUTE_COLUMNS.items()
         if row.get(column) not in (None, "")
     }
-    return RatedPhoto(path, score, scale, attributes, table.name)
+    return RatedPhoto(path, score, scale, attributes, table.name, str(row.get("group") or ""))
 
 
 def _on_scale(name: str, value: Any, scale: Scale) -> float:

@@ -1,0 +1,208 @@
+"""The ratings that people gave, by photo; reading them from files is left to ``ratings``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy.orm import Session
+
+from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.profiles.database import Database
+from aesmamba_sdk.profiles.tables import RatingRow, UserRow, find_user
+from aesmamba_sdk.scores import UNIT_SCORES, Scale
+
+_RATINGS = RatingRow.metadata.tables[RatingRow.__tablename__]
+
+
+@dataclass(frozen=True)
+class Rating:
+    """One photo as one person rated it.
+
+    Attributes:
+        photo_id: identity of the photo's content.
+        path: where the photo was when it was rated.
+        score: 1-5.
+        raw_score: what the person gave, on ``raw_scale``.
+        raw_scale: the scale that the person rated on.
+        attributes: attribute name to score, 1-5.
+        source: where the rating was read, e.g. ``"ratings.csv"``.
+        rated_at: when it was given or read, with a time zone; now unless told.
+        group: what the photo belongs with, e.g. one burst; empty where it stands alone.
+
+    Raises:
+        RatingsError: a text, score or time is none or out of range.
+    """
+
+    photo_id: str
+    path: str
+    score: float
+    raw_score: float
+    raw_scale: Scale
+    attributes: dict[str, float] = field(default_factory=dict)
+    source: str = ""
+    rated_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    group: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("photo_id", "path", "source", "group"):
+            if not isinstance(getattr(self, name), str):
+                raise RatingsError(f"{name} must be text, not {getattr(self, name)!r}")
+        if not self.photo_id:
+            raise RatingsError(f"photo_id of {self.path!r} is empty: give the photo's hash")
+        _check("score", self.score, UNIT_SCORES)
+        _check("raw_score", self.raw_score, self.raw_scale)
+        for name, value in self.attributes.items():
+            _check(f"attributes.{name}", value, UNIT_SCORES)
+        if self.rated_at.tzinfo is None:
+            raise RatingsError(f"rated_at {self.rated_at} has no time zone: give UTC")
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Rating:
+        """The rating that :meth:`to_dict` wrote.
+
+        Raises:
+            RatingsError: a field is missing, unknown or invalid; the message names it.
+        """
+        names = {f.name for f in fields(cls)}
+        for problem, found in (("missing", names - set(record)), ("unknown", set(record) - names)):
+            if found:
+                raise RatingsError(f"{sorted(found)[0]} is {problem}")
+        if not isinstance(record["attributes"], Mapping):
+            raise RatingsError(f"attributes must be an object, not {record['attributes']!r}")
+        try:
+            low, high = record["raw_scale"]
+            scale = Scale(float(low), float(high))
+        except (TypeError, ValueError):
+            raise RatingsError(f"raw_scale {record['raw_scale']!r} must look like [1, 7]") from None
+        try:
+            rated_at = datetime.fromisoformat(record["rated_at"])
+        except (TypeError, ValueError):
+            raise RatingsError(f"rated_at {record['rated_at']!r} is no ISO 8601 time") from None
+        attributes = dict(record["attributes"])
+        parsed = {"raw_scale": scale, "rated_at": rated_at, "attributes": attributes}
+        return cls(**{**record, **parsed})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field in plain JSON types."""
+        return {
+            "photo_id": self.photo_id,
+            "path": self.path,
+            "score": self.score,
+            "raw_score": self.raw_score,
+            "raw_scale": [self.raw_scale.low, self.raw_scale.high],
+            "attributes": dict(self.attributes),
+            "source": self.source,
+            "group": self.group,
+            "rated_at": self.rated_at.astimezone(UTC).isoformat(),
+        }
+
+
+class RatingStore:
+    """The ratings of everyone; one a person and photo."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def save(self, user: str, ratings: Iterable[Rating]) -> int:
+        """Keep ``ratings``, all or none; of two of the same photo the later counts.
+
+        Returns:
+            The number of photos whose rating was written.
+
+        Raises:
+            UserNotFoundError: there is no such user.
+        """
+        ratings = list(ratings)
+        with self._database.write() as session:
+            return write_ratings(session, find_user(session, user, lock=True), ratings)
+
+    def list(self, user: str) -> list[Rating]:
+        """What ``user`` rated, oldest first.
+
+        Raises:
+            UserNotFoundError: there is no such user.
+        """
+        with self._database.read() as session:
+            return read_ratings(session, find_user(session, user))
+
+    def remove(self, user: str, photo_ids: Iterable[str] | None = None) -> int:
+        """Forget the ratings of these photos, of all when none are named.
+
+        Returns:
+            The number of ratings that were there.
+
+        Raises:
+            UserNotFoundError: there is no such user.
+        """
+        with self._database.write() as session:
+            owner = find_user(session, user, lock=True)
+            rated = set(session.scalars(select(RatingRow.photo_id).filter_by(user_id=owner.id)))
+            doomed = rated if photo_ids is None else rated.intersection(photo_ids)
+            delete_ratings(session, owner, doomed)
+            return len(doomed)
+
+
+def read_ratings(session: Session, user: UserRow) -> list[Rating]:
+    """All ratings of ``user``, oldest first."""
+    rows = session.scalars(
+        select(RatingRow)
+        .where(RatingRow.user_id == user.id)
+        .order_by(RatingRow.rated_at, RatingRow.photo_id)
+    )
+    return [
+        Rating(
+            photo_id=row.photo_id,
+            path=row.path,
+            score=row.score,
+            raw_score=row.raw_score,
+            raw_scale=Scale(row.raw_low, row.raw_high),
+            attributes=row.attributes,
+            source=row.source,
+            group=row.group_name,
+            rated_at=row.rated_at,
+        )
+        for row in rows
+    ]
+
+
+def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) -> int:
+    """Write ``ratings`` over earlier ones of the same photos; returns how many photos."""
+    latest = {rating.photo_id: rating for rating in ratings}
+    delete_ratings(session, user, latest)
+    rows = [_columns(rating) | {"user_id": user.id} for rating in latest.values()]
+    if rows:
+        session.execute(insert(RatingRow), rows)
+    return len(rows)
+
+
+def delete_ratings(session: Session, user: UserRow, photo_ids: Iterable[str]) -> None:
+    """Forget what ``user`` rated of ``photo_ids``."""
+    doomed = [{"photo": photo_id} for photo_id in photo_ids]
+    if doomed:
+        one = _RATINGS.c.photo_id == bindparam("photo")
+        statement = delete(_RATINGS).where(_RATINGS.c.user_id == user.id, one)
+        session.connection().execute(statement, doomed)
+
+
+def _columns(rating: Rating) -> dict[str, Any]:
+    return {
+        "photo_id": rating.photo_id,
+        "path": rating.path,
+        "score": rating.score,
+        "raw_score": rating.raw_score,
+        "raw_low": rating.raw_scale.low,
+        "raw_high": rating.raw_scale.high,
+        "attributes": rating.attributes,
+        "source": rating.source,
+        "group_name": rating.group,
+        "rated_at": rating.rated_at,
+    }
+
+
+def _check(name: str, value: Any, scale: Scale) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in scale:
+        raise RatingsError(f"{name} {value!r} is no number of {scale}: convert it to that scale")

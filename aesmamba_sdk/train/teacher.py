@@ -1,0 +1,174 @@
+"""A frozen MobileNetV2 to distil from, read from an ImageNet file in TFLite's int8 format.
+
+The file's integers are dequantised once; the network then runs in floating point. Needs the
+``train`` extra (``tflite`` reads the container).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesmamba_sdk.errors import SetupError
+
+_STRIDES = (4, 8, 16, 32)
+_INT8_LOW = -128
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One operation; ``inputs`` and ``output`` number the activations it reads and writes."""
+
+    kind: str
+    inputs: tuple[int, ...]
+    output: int
+    stride: int = 1
+    groups: int = 1
+    relu6: bool = False
+
+
+class MobileNetV2Teacher(nn.Module):
+    """The last map of each stride: 24, 32, 96 and 1280 channels at strides 4, 8, 16 and 32.
+
+    Args:
+        layers: operations in order, up to the last map.
+        weights: kernel and bias of each convolution, by the number of its output.
+    """
+
+    def __init__(self, layers: list[_Layer], weights: dict[int, tuple[Tensor, Tensor]]) -> None:
+        super().__init__()
+        self.layers = layers
+        for output, (kernel, bias) in weights.items():
+            kernel = kernel.contiguous(memory_format=torch.channels_last)
+            self.register_buffer(f"kernel_{output}", kernel)
+            self.register_buffer(f"bias_{output}", bias)
+
+    @classmethod
+    def from_tflite(cls, file: Path) -> MobileNetV2Teacher:
+        """Read the int8 ImageNet model.
+
+        Raises:
+            SetupError: the file or the ``tflite`` package is missing, or it holds another network.
+        """
+        try:
+            import tflite
+        except ImportError as error:
+            raise SetupError(
+                "distillation needs the train extra: pip install 'aesmamba-sdk[train]'"
+            ) from error
+        if not file.is_file():
+            raise SetupError(f"the teacher {file} is missing")
+        return cls(*_read_graph(tflite.Model.GetRootAs(file.read_bytes(), 0)))
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> dict[int, Tensor]:
+        """Images in [0, 1], (batch, 3, H, W), to the last map of each stride."""
+        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        side = x.shape[-1]
+        activations = {self.layers[0].inputs[0]: x}
+        maps: dict[int, Tensor] = {}
+        last_use = {number: i for i, layer in enumerate(self.layers) for number in layer.inputs}
+        for i, layer in enumerate(self.layers):
+            y = self._run(layer, activations)
+            activations[layer.output] = y
+            for number in layer.inputs:
+                if last_use[number] == i:
+                    del activations[number]
+            # What a block projects to is linear; ReLU6 marks the expansions inside it.
+            if not layer.relu6 or i == len(self.layers) - 1:
+                maps[-(-side // y.shape[-1])] = y
+        return {stride: maps[stride] for stride in _STRIDES}
+
+    def _run(self, layer: _Layer, activations: dict[int, Tensor]) -> Tensor:
+        x = activations[layer.inputs[0]]
+        if layer.kind == "add":
+            return x + activations[layer.inputs[1]]
+        kernel = getattr(self, f"kernel_{layer.output}")
+        bias = getattr(self, f"bias_{layer.output}")
+        x = _pad_same(x, kernel.shape[-1], layer.stride)
+        y = F.conv2d(x, kernel, bias, layer.stride, groups=layer.groups)
+        return y.clamp_(0, 6) if layer.relu6 else y
+
+
+def _pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
+    """TensorFlow's SAME: what is missing, the odd pixel at the bottom and right."""
+    if kernel == 1:
+        return x
+    missing = [max(0, (-(-n // stride) - 1) * stride + kernel - n) for n in x.shape[-2:]]
+    (top, left) = (m // 2 for m in missing)
+    return F.pad(x, (left, missing[1] - left, top, missing[0] - top))
+
+
+def _read_graph(model: Any) -> tuple[list[_Layer], dict[int, tuple[Tensor, Tensor]]]:
+    """Layers and weights of a MobileNetV2's features, in the file's order."""
+    import tflite
+
+    graph = model.Subgraphs(0)
+    kinds = {
+        tflite.BuiltinOperator.CONV_2D: "convolution",
+        tflite.BuiltinOperator.DEPTHWISE_CONV_2D: "depthwise",
+        tflite.BuiltinOperator.ADD: "add",
+    }
+    layers: list[_Layer] = []
+    weights: dict[int, tuple[Tensor, Tensor]] = {}
+    for i in range(graph.OperatorsLength()):
+        operator = graph.Operators(i)
+        code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
+        if code == tflite.BuiltinOperator.QUANTIZE:
+            continue
+        if code == tflite.BuiltinOperator.MEAN:  # the classifier begins
+            break
+        if code not in kinds:
+            raise SetupError(f"operation {i} of the teacher is not one of a MobileNetV2's")
+        kind, output = kinds[code], operator.Outputs(0)
+        inputs = tuple(operator.Inputs(j) for j in range(operator.InputsLength()))
+        if kind == "add":
+            layers.append(_Layer(kind, inputs, output))
+            continue
+        kernel = _kernel(model, graph.Tensors(inputs[1]), depthwise=kind == "depthwise")
+        weights[output] = (kernel, torch.from_numpy(_dequantise(model, graph.Tensors(inputs[2]))))
+        layers.append(
+            _Layer(
+                kind,
+                inputs[:1],
+                output,
+                stride=_stride(graph, inputs[0], output),
+                groups=kernel.shape[0] if kind == "depthwise" else 1,
+                # The activation is folded into the output's range: zero is its lowest value.
+                relu6=int(graph.Tensors(output).Quantization().ZeroPoint(0)) == _INT8_LOW,
+            )
+        )
+    return layers, weights
+
+
+def _stride(graph: Any, source: int, output: int) -> int:
+    before, after = (int(graph.Tensors(number).Shape(1)) for number in (source, output))
+    return -(-before // after)
+
+
+def _kernel(model: Any, tensor: Any, *, depthwise: bool) -> Tensor:
+    """(out, in, k, k); a depthwise kernel is stored as (1, k, k, channels)."""
+    kernel = torch.from_numpy(_dequantise(model, tensor))
+    return kernel.permute(3, 0, 1, 2) if depthwise else kernel.permute(0, 3, 1, 2)
+
+
+def _dequantise(model: Any, tensor: Any) -> NDArray[np.float32]:
+    """(integer - zero point) x scale, one scale per tensor or per output channel."""
+    import tflite
+
+    kind = {tflite.TensorType.INT8: np.int8, tflite.TensorType.INT32: np.int32}[tensor.Type()]
+    raw = model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes()
+    values = np.frombuffer(raw, kind).reshape(tensor.ShapeAsNumpy()).astype(np.float64)
+    quantisation = tensor.Quantization()
+    shape = [1] * values.ndim
+    shape[quantisation.QuantizedDimension()] = -1
+    scale = np.asarray(quantisation.ScaleAsNumpy(), np.float64).reshape(shape)
+    zero = np.asarray(quantisation.ZeroPointAsNumpy(), np.float64).reshape(shape)
+    return ((values - zero) * scale).astype(np.float32)
