@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from aesmamba_sdk.errors import CheckpointError
 
 TOKENIZER_FILE = "tokenizer.json"
+_OLD_VOCABULARY = "vocab.txt"
 MAX_TOKENS = 512
 
 
@@ -47,7 +49,7 @@ class TextConfig:
     def compact(cls) -> TextConfig:
         """A small encoder for the ``nano`` model."""
         return cls(
-            vocab_size=3000,
+            vocab_size=4000,
             hidden_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,
@@ -107,25 +109,43 @@ class TextTokenizer:
         self._tokenizer = tokenizer
 
     @classmethod
+    def compact(cls) -> TextTokenizer:
+        """The vocabulary of :meth:`TextConfig.compact`."""
+        from aesmamba_sdk.model.vocabulary import VOCABULARY_FILE
+
+        return cls.load(VOCABULARY_FILE.parent)
+
+    @classmethod
+    def compact(cls) -> TextTokenizer:
+        """The small vocabulary of ``TextConfig.compact``; it knows every ASCII character."""
+        return cls.load(vocabulary.FOLDER)
+
+    @classmethod
     def load(cls, folder: Path) -> TextTokenizer:
-        """Read ``tokenizer.json`` of a model or BERT folder.
+        """Read a model folder or any BERT folder: ``tokenizer.json``, else ``vocab.txt``.
+
+        Beside a ``vocab.txt``, ``tokenizer_config.json`` says whether case is kept; without it
+        words are lowercased.
 
         Raises:
-            CheckpointError: the file is missing or not a tokenizer.
+            CheckpointError: both files are missing, or a file is not a tokenizer's.
         """
-        from tokenizers import Tokenizer
-
         file = folder / TOKENIZER_FILE
-        if not file.is_file():
-            raise CheckpointError(f"{file} is missing: the model cannot read text without it")
-        try:
-            return cls(Tokenizer.from_file(str(file)))
-        except Exception as error:  # tokenizers raises bare Exception
-            if isinstance(error, CheckpointError):
-                raise
-            raise CheckpointError(f"{file} is not a tokenizer: {error}") from error
+        if file.is_file():
+            return cls(_read_tokenizer(file))
+        if (folder / VOCABULARY_FILE).is_file():
+            return cls(_read_vocabulary(folder))
+        raise CheckpointError(
+            f"{file} is missing, and so is {VOCABULARY_FILE}: the model cannot read text without"
+        )
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens; ids are below it."""
+        return int(self._tokenizer.get_vocab_size())
 
     def save(self, folder: Path) -> None:
+        """Write ``tokenizer.json``."""
         self._tokenizer.save(str(folder / TOKENIZER_FILE))
 
     def encode(self, texts: Sequence[str], max_tokens: int = MAX_TOKENS) -> tuple[Tensor, Tensor]:
@@ -135,3 +155,89 @@ class TextTokenizer:
         ids = torch.tensor([e.ids for e in encoded])
         mask = torch.tensor([e.attention_mask for e in encoded])
         return ids, mask
+
+
+def _read_old_vocabulary(folder: Path) -> Any:
+    """BERT's tokenizer from one token a line, as releases before ``tokenizer.json`` have it."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    config = folder / "tokenizer_config.json"
+    lowercase = True
+    if config.is_file():
+        lowercase = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", True)
+    words = (folder / _OLD_VOCABULARY).read_text(encoding="utf-8").splitlines()
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    try:
+        ends = (("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
+    except KeyError as error:
+        raise CheckpointError(f"{folder / _OLD_VOCABULARY} has no {error.args[0]} token") from error
+    tokenizer.post_processor = processors.BertProcessing(*ends)
+    return tokenizer
+
+
+def bert_tokenizer(
+    tokens: Mapping[str, int],
+    *,
+    lowercase: bool = True,
+    strip_accents: bool | None = None,
+    split_chinese: bool = True,
+) -> Any:
+    """A ``tokenizers.Tokenizer`` that reads text as BERT does.
+
+    Args:
+        tokens: token to id, with all of ``SPECIAL_TOKENS``.
+        lowercase: False keeps case.
+        strip_accents: None follows ``lowercase``.
+        split_chinese: make every Chinese character a word.
+
+    Raises:
+        CheckpointError: a special token is missing.
+    """
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    missing = [token for token in SPECIAL_TOKENS if token not in tokens]
+    if missing:
+        raise CheckpointError(f"the vocabulary has no {', '.join(missing)}: it is not a BERT's")
+    tokenizer = Tokenizer(models.WordPiece(dict(tokens), unk_token="[UNK]"))
+    tokenizer.add_special_tokens(list(SPECIAL_TOKENS))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        lowercase=lowercase, strip_accents=strip_accents, handle_chinese_chars=split_chinese
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(token, tokens[token]) for token in ("[CLS]", "[SEP]")],
+    )
+    return tokenizer
+
+
+def _read_tokenizer(file: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        return Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises bare Exception
+        raise CheckpointError(f"{file} is not a tokenizer: {error}") from error
+
+
+def _read_vocabulary(folder: Path) -> Any:
+    file, config_file = folder / VOCABULARY_FILE, folder / TOKENIZER_CONFIG_FILE
+    try:
+        with file.open(encoding="utf-8") as lines:
+            tokens = {line.rstrip("\n"): i for i, line in enumerate(lines)}
+        text = config_file.read_text(encoding="utf-8") if config_file.is_file() else "{}"
+        config = dict(json.loads(text))
+        return bert_tokenizer(
+            tokens,
+            lowercase=config.get("do_lower_case", True),
+            strip_accents=config.get("strip_accents"),
+            split_chinese=config.get("tokenize_chinese_chars", True),
+        )
+    except (OSError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder} is not a BERT tokenizer's folder: {error}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error

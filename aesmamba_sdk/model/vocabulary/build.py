@@ -1,0 +1,123 @@
+"""Chooses the words and pieces of the compact tokenizer and writes its file.
+
+A trainer's choice may change with the version of ``tokenizers``; this one depends on the corpus and
+the prompts alone: the commonest words are tokens as they are, the commonest pieces of words serve
+all others.
+"""
+
+from __future__ import annotations
+
+import string
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from tokenizers import Tokenizer
+
+from aesmamba_sdk.model.text import SPECIAL_TOKENS, TOKENIZER_FILE, bert_tokenizer
+from aesmamba_sdk.model.vocabulary import FOLDER
+from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.profiles.traits import BIG_FIVE, EXPERIENCE_LEVELS, Traits
+
+SIZE = 3000
+PIECES = 400
+"""How many tokens at least are parts of words."""
+
+ENDINGS = ("s", "es", "d", "ed", "ing", "ly", "ness")
+PIECE_LENGTHS = range(2, 6)
+_ALPHANUMERIC = string.ascii_lowercase + string.digits
+# Prose has these as well as ASCII. BERT splits at punctuation alone, so signs also follow a digit.
+_TYPOGRAPHY = "‘’“”–—…"
+_SIGNS = "°€£×"
+_COMMON = 2
+
+
+def build() -> Tokenizer:
+    """The compact tokenizer, the same at every call."""
+    counts = count_words([*read_corpus(), *prompts(), *ages()])
+    tokens = [*SPECIAL_TOKENS, *alphabet()]
+    tokens += _without(tokens, whole_words(counts))[: SIZE - PIECES - len(tokens)]
+    tokens += _without(tokens, pieces(counts))[: SIZE - len(tokens)]
+    return bert_tokenizer({token: i for i, token in enumerate(tokens)})
+
+
+def read_corpus() -> list[str]:
+    """The lines of ``corpus.txt`` that are not headings."""
+    lines = (FOLDER / "corpus.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if not line.startswith("#")]
+
+
+def prompts() -> Iterator[str]:
+    """Prompts with every level and every score in halves; each wording that a person can get."""
+    scores = [half / 2 for half in range(2, 21)]
+    for level in EXPERIENCE_LEVELS:
+        for score in scores:
+            personality = dict.fromkeys(BIG_FIVE, score)
+            traits = Traits.from_dict(
+                {"art_experience": level, "photo_experience": level, **personality}
+            )
+            prompt = SubjectPrompt(traits)
+            yield from (prompt.paper(), prompt.public_code())
+
+
+def ages() -> Iterator[str]:
+    for age in range(10, 100):
+        yield f"My age is {age}."
+
+
+def alphabet() -> list[str]:
+    """Every character alone and, where it can follow another, as a piece."""
+    alone = _ALPHANUMERIC + string.punctuation + _TYPOGRAPHY + _SIGNS
+    return [*alone, *(f"##{character}" for character in _ALPHANUMERIC + _SIGNS)]
+
+
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """How often each word is used, split and lowercased as the tokenizer does."""
+    reader = bert_tokenizer({token: i for i, token in enumerate(SPECIAL_TOKENS)})
+    normalizer, splitter = reader.normalizer, reader.pre_tokenizer
+    counts: Counter[str] = Counter()
+    for text in texts:
+        words = splitter.pre_tokenize_str(normalizer.normalize_str(text))
+        counts.update(word for word, _ in words)
+    return counts
+
+
+def whole_words(counts: Counter[str]) -> list[str]:
+    """Words worth a token, the commonest first, short before long.
+
+    A rare word that is another with an ending is left to the pieces.
+    """
+    words = [w for w in counts if counts[w] >= _COMMON or not _is_inflected(w, counts)]
+    return sorted(words, key=lambda word: (-counts[word], len(word), word))
+
+
+def pieces(counts: Counter[str]) -> list[str]:
+    """Endings, then the parts that spare the most characters over all words of the corpus."""
+    found = Counter(piece for word in counts for piece in _parts(word))
+    ranked = sorted(found, key=lambda p: (-found[p] * (len(p.removeprefix("##")) - 1), p))
+    endings = [f"##{ending}" for ending in ENDINGS]
+    return [*endings, *_without(endings, ranked)]
+
+
+def _is_inflected(word: str, counts: Counter[str]) -> bool:
+    stems = (word.removesuffix(ending) for ending in ENDINGS if word.endswith(ending))
+    return any(len(stem) > 2 and stem in counts for stem in stems)
+
+
+def _parts(word: str) -> Iterator[str]:
+    for length in PIECE_LENGTHS:
+        for start in range(len(word) - length + 1):
+            yield ("##" if start else "") + word[start : start + length]
+
+
+def _without(known: Iterable[str], tokens: Iterable[str]) -> list[str]:
+    taken = set(known)
+    return [token for token in tokens if token not in taken]
+
+
+def main() -> None:
+    """Rewrite the file that ships."""
+    build().save(str(FOLDER / TOKENIZER_FILE))
+
+
+if __name__ == "__main__":
+    main()
