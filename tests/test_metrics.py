@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from aesmamba_sdk.evaluate.metrics import accuracy, plcc, srcc
+from aesmamba_sdk.metrics import accuracy, plcc, srcc
 
 
 def test_correlations_equal_scipys_with_and_without_ties():

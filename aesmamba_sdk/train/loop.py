@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from aesmamba_sdk.evaluate.metrics import plcc, srcc
+from aesmamba_sdk.metrics import plcc, srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.preprocess import normalize
 from aesmamba_sdk.train.data import PhotoSet

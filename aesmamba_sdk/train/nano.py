@@ -1,74 +1,210 @@
 """The recipe of ``pretrained/nano``: PARA's generic scores, then its nine attributes.
 
-    AESMAMBA_DATA=… python -m aesmamba_sdk.train.nano giaa --out runs/nano
+    AESMAMBA_DATA=… python -m aesmamba_sdk.train.nano --out runs/nano --save pretrained/nano
 
-Killed at any moment, the same command goes on from the last checkpoint.
+Killed at any moment, the same command goes on from the last checkpoint. Nothing is chosen on the
+500 test photos: they are scored once, at the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from aesmamba_sdk.metrics import accuracy, plcc, srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.backbone import save_reference
 from aesmamba_sdk.model.config import preset
+from aesmamba_sdk.model.folder import save_model
+from aesmamba_sdk.model.heads import AttributeHead
+from aesmamba_sdk.model.preprocess import normalize
+from aesmamba_sdk.model.text import TextTokenizer
 from aesmamba_sdk.train.data import PhotoSet, data_folder, para_fiaa, para_giaa
-from aesmamba_sdk.train.loop import Trainer, TrainingArguments
+from aesmamba_sdk.train.loop import Trainer, TrainingArguments, augment, embed, predict
+from aesmamba_sdk.train.losses import (
+    SCALE_WEIGHT,
+    balanced_cross_entropy,
+    category_counts,
+    masked_mse,
+    scale_category,
+)
 from aesmamba_sdk.train.teacher import MobileNetV2Teacher
 
+LICENSE = "research and learning only, no commercial use (trained on PARA)"
 _TEACHER = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
+_PRETRAINED = ("aesthetic", "quality")
+_GOOD = 3.0  # PARA's threshold between low and high aesthetic quality
+_VIEWS, _HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 8, 30, 5e-4, 64
+_RESAMPLES = 1000
 
 
-def pretrain(out: Path, arguments: TrainingArguments) -> AesMamba:
+def pretrain(
+    out: Path, arguments: TrainingArguments, photos: PhotoSet, validation: PhotoSet
+) -> AesMamba:
     """Stage 1, GIAA: the encoder and the aesthetic and quality heads on PARA's training photos."""
-    data = data_folder()
-    photos = para_giaa(data / "para", out / "cache")
-    _, validation = fiaa_split(para_fiaa(data / "para", out / "cache", test=False))
     torch.manual_seed(arguments.seed)
     model = AesMamba(preset("nano", variant="F"))
     start_at_means(model, photos)
-    teacher = MobileNetV2Teacher.from_tflite(data / _TEACHER) if arguments.distillation else None
+    file = data_folder() / _TEACHER
+    teacher = MobileNetV2Teacher.from_tflite(file) if arguments.distillation else None
     Trainer(model, photos, validation, out / "giaa", arguments, teacher).run()
     return model
 
 
-def fiaa_split(photos: PhotoSet) -> tuple[PhotoSet, PhotoSet]:
-    """The 2,000 photos with nine attributes: three quarters to learn from, one to choose by."""
-    rows = range(len(photos))
-    return photos.subset([i for i in rows if i % 4]), photos.subset([i for i in rows if not i % 4])
+def choose_size(model: AesMamba, validation: PhotoSet, sizes: tuple[int, ...]) -> int:
+    """The side at which the aesthetic score ranks the validation photos best.
+
+    Random crops magnify in training, so the best size for whole photos is often a larger one.
+    """
+    target = validation.scores[:, 0]
+    return max(sizes, key=lambda size: srcc(predict(model, validation, size)[:, 0], target))
+
+
+def adapt_heads(
+    model: AesMamba, photos: PhotoSet, validation: PhotoSet, size: int, seed: int
+) -> None:
+    """Stage 2, FIAA: the other attributes' heads on the frozen encoder's features.
+
+    They start as copies of the aesthetic head. The pretrained heads saw 14 times as many photos
+    and stay. The epoch that ranks the validation photos best is kept.
+    """
+    names = [name for name in model.config.attributes if name not in _PRETRAINED]
+    start_from_aesthetic(model, names)
+    features = torch.stack([_embed_view(model, photos, size, seed + i) for i in range(_VIEWS)])
+    held_out = embed(model, validation, size)
+    heads = nn.ModuleList(_head(model, name) for name in names)
+    columns = [model.config.attributes.index(name) for name in names]
+    scores, target = photos.scores[:, columns], validation.scores[:, columns]
+    classes = scale_category(scores)
+    counts = category_counts(classes, model.config.scale_classes)
+    optimizer = torch.optim.AdamW(heads.parameters(), _HEAD_RATE, (0.9, 0.99), weight_decay=0.05)
+    generator = torch.Generator().manual_seed(seed)
+    best, kept = -1.0, heads.state_dict()
+    for _ in range(_HEAD_EPOCHS):
+        for rows in torch.randperm(len(photos), generator=generator).split(_HEAD_BATCH):
+            view = torch.randint(_VIEWS, (len(rows),), generator=generator)
+            predicted, logits = _run_heads(heads, features[view, rows])
+            loss = masked_mse(predicted, scores[rows])
+            loss = loss + SCALE_WEIGHT * balanced_cross_entropy(logits, classes[rows], counts)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.no_grad():
+            predicted, _ = _run_heads(heads, held_out)
+        mean = float(np.mean([srcc(predicted[:, i], target[:, i]) for i in range(len(names))]))
+        if mean > best:
+            best, kept = mean, {k: v.clone() for k, v in heads.state_dict().items()}
+    heads.load_state_dict(kept)
+
+
+def start_from_aesthetic(model: AesMamba, names: list[str]) -> None:
+    """Copy the aesthetic head into the heads of ``names``."""
+    for name in names:
+        _head(model, name).load_state_dict(_head(model, "aesthetic").state_dict())
 
 
 def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
-    """Heads begin at the mean label, so that the first steps are not spent on finding it."""
+    """Let untrained heads begin at the mean label, so that the first steps need not find it."""
     means = photos.scores.nanmean(0)
     with torch.no_grad():
         for name, mean in zip(model.config.attributes, means, strict=True):
-            last = model.heads.heads[name].score[-1]
+            last = _head(model, name).score[-1]
             assert isinstance(last, nn.Linear)
             if not mean.isnan():
                 last.bias.fill_(mean)
 
 
+def figures(model: AesMamba, features: Tensor, target: Tensor, seed: int) -> dict[str, object]:
+    """SRCC, PLCC and accuracy per attribute with 95 % bootstrap intervals of the SRCC."""
+    with torch.no_grad():
+        scores = model.heads(features).scores
+    rng = np.random.default_rng(seed)
+    samples = rng.integers(len(target), size=(_RESAMPLES, len(target)))
+    rows: dict[str, object] = {}
+    for i, name in enumerate(model.config.attributes):
+        x, y = scores[:, i].numpy(), target[:, i].numpy()
+        low, high = np.quantile([srcc(x[s], y[s]) for s in samples], [0.025, 0.975])
+        rows[name] = {
+            "srcc": round(srcc(x, y), 3),
+            "srcc_interval": [round(float(low), 3), round(float(high), 3)],
+            "plcc": round(plcc(x, y), 3),
+            "accuracy": round(accuracy(x, y, _GOOD), 3),
+            "copy_of_aesthetic_srcc": round(srcc(scores[:, 0], y), 3),
+            "mean_error": round(float((x - y).mean()), 3),
+        }
+    return rows
+
+
+def assemble(scored: AesMamba, size: int, seed: int) -> AesMamba:
+    """The shipped model: what was trained, with text and fusion that add nothing yet."""
+    torch.manual_seed(seed)
+    config = dataclasses.replace(preset("nano"), image_size=size, license=LICENSE)
+    model = AesMamba(config, tokenizer=TextTokenizer.compact())
+    model.encoder.load_state_dict(scored.encoder.state_dict())
+    model.heads.load_state_dict(scored.heads.state_dict())
+    return model.eval()
+
+
+def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:
+    """f_v of one random crop of every photo."""
+    generator = torch.Generator().manual_seed(seed)
+    parts = []
+    for rows in np.array_split(np.arange(len(photos)), -(-len(photos) // 64)):
+        pixels, _ = photos.batch(rows)
+        with torch.no_grad():
+            images = normalize(augment(pixels, size, generator), model.config)
+            parts.append(model.eval().embed(images))
+    return torch.cat(parts)
+
+
+def _run_heads(heads: nn.ModuleList, features: Tensor) -> tuple[Tensor, Tensor]:
+    outputs = [head(features) for head in heads]
+    return torch.cat([score for score, _ in outputs], 1), torch.stack([c for _, c in outputs], 1)
+
+
+def _head(model: AesMamba, name: str) -> AttributeHead:
+    head = model.heads.heads[name]
+    assert isinstance(head, AttributeHead)
+    return head
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=["giaa"])
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="checkpoints, caches and metrics")
+    parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
     defaults = TrainingArguments()
     parser.add_argument("--epochs", type=float, default=defaults.epochs)
     parser.add_argument("--image-size", type=int, default=defaults.image_size)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192])
     parser.add_argument("--seed", type=int, default=defaults.seed)
     parser.add_argument("--bfloat16", action="store_true")
     options = parser.parse_args()
+    para, cache, seed = data_folder() / "para", options.out / "cache", options.seed
+    labelled = para_fiaa(para, cache, test=False)
+    learning = labelled.subset([i for i in range(len(labelled)) if i % 4])
+    validation = labelled.subset(range(0, len(labelled), 4))
     arguments = TrainingArguments(
         epochs=options.epochs,
         image_size=options.image_size,
-        seed=options.seed,
+        seed=seed,
         bfloat16=options.bfloat16,
     )
-    pretrain(options.out, arguments)
+    model = pretrain(options.out, arguments, para_giaa(para, cache), validation)
+    size = choose_size(model, validation, tuple(options.sizes))
+    adapt_heads(model, learning, validation, size, seed)
+    test = para_fiaa(para, cache, test=True)
+    features = embed(model, test, size)
+    finished = assemble(model, size, seed)
+    save_model(finished, options.save)
+    save_reference(options.save, features)
+    report = {"image_size": size, "test": figures(finished, features, test.scores, seed)}
+    (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":
