@@ -97,6 +97,15 @@ def load_photo(source: PhotoSource) -> Photo:
     return _finish(image, "array", image.size, path=None)
 
 
+def photo_version(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+    """Size in bytes and modification time in ns, to notice a change; ``None`` where unreadable."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 -- no Path object for each of 100,000 photos
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
+
+
 def iter_photos(paths: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     """Photos of files and folders, in order, each path once.
 

@@ -9,12 +9,12 @@ from typing import Any
 from huggingface_hub import save_torch_state_dict, snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig
-from aesmamba_sdk.model.text import TextTokenizer
+from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
@@ -54,7 +54,26 @@ def load_model(folder: Path, *, with_text: bool = True) -> AesMamba:
     return model.eval()
 
 
-def load_strictly(model: AesMamba, state: dict[str, Tensor], source: str) -> None:
+def load_text_encoder(folder: Path) -> tuple[TextEncoder, TextTokenizer]:
+    """The part of a model folder that reads text, without the rest.
+
+    Raises:
+        CheckpointError: the model has none, or a file is missing, broken or does not fit.
+    """
+    config = read_config(folder)
+    if config.text is None:
+        raise CheckpointError(f"model {config.name!r} cannot read text", code="no_text_encoder")
+    encoder = TextEncoder(config.text, out_features=config.encoder.features)
+    state = {
+        name.removeprefix(_TEXT_PREFIX): value
+        for name, value in read_weights(folder).items()
+        if name.startswith(_TEXT_PREFIX)
+    }
+    load_strictly(encoder, state, f"the text encoder of {folder}")
+    return encoder.eval(), TextTokenizer.load(folder)
+
+
+def load_strictly(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
     """Load ``state``; a missing, unexpected or misshapen weight is an error that names it."""
     own = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in state.items()}
@@ -68,7 +87,7 @@ def load_strictly(model: AesMamba, state: dict[str, Tensor], source: str) -> Non
     if problems:
         more = f" and {len(problems) - 5} more" if len(problems) > 5 else ""
         raise CheckpointError(
-            f"{source} does not fit model {model.config.name!r}: {'; '.join(problems[:5])}{more}"
+            f"{source} does not fit its configuration: {'; '.join(problems[:5])}{more}"
         )
     model.load_state_dict(state)
 

@@ -51,9 +51,20 @@ class VMamba(nn.Module):
             maps.append(x)
         return maps
 
-    def forward(self, images: Tensor) -> Tensor:
-        tokens: Tensor = self.norm(self.stage_maps(images)[-1])
+    def trunk(self, images: Tensor) -> Tensor:
+        """Everything before the last stage: its output at stride 16, (batch, h, w, channels)."""
+        x: Tensor = self.stages[0](self.stem(images))
+        for downsample, stage in zip(self.downsamples[:-1], self.stages[1:-1], strict=True):
+            x = stage(downsample(x))
+        return x
+
+    def last_stage(self, x: Tensor) -> Tensor:
+        """What :meth:`trunk` gives to F_v, layer-normed."""
+        tokens: Tensor = self.norm(self.stages[-1](self.downsamples[-1](x)))
         return tokens
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.last_stage(self.trunk(images))
 
 
 class VSSBlock(nn.Module):

@@ -1,0 +1,153 @@
+"""The cache of image features: a disposable SQLite file, by photo and encoder.
+
+It holds no personal data beyond file names and may be deleted at any time. Two tables: what a
+file held when it was last seen, and the features of a photo, whatever file it is in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.paths import ensure_private
+from aesmamba_sdk.photos import photo_version
+
+logger = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS files (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, photo_id TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS features (
+    photo_id TEXT NOT NULL, encoder TEXT NOT NULL, vector BLOB NOT NULL,
+    PRIMARY KEY (photo_id, encoder)
+);
+"""
+_MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
+
+Feature = NDArray[np.float32]
+
+
+class EmbeddingCache:
+    """Features by photo and encoder, and the photos last seen in files.
+
+    Args:
+        file: created on first use; a damaged one is started anew, since all of it can be
+            computed again.
+
+    Raises:
+        SetupError: the file cannot be created or opened.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+
+    def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
+        """Photo ids of those paths that have not changed since they were last seen."""
+        keys = {_key(path): path for path in paths}
+        known: dict[str, str] = {}
+        for path, size, mtime_ns, photo_id in self._select(
+            "SELECT path, size, mtime_ns, photo_id FROM files WHERE path IN ({})", list(keys)
+        ):
+            if photo_version(path) == (size, mtime_ns):
+                known[keys[path]] = photo_id
+        return known
+
+    def features(self, photo_ids: Iterable[str], encoder: str) -> dict[str, Feature]:
+        """Cached features, float32 (d,), by photo id."""
+        rows = self._select(
+            "SELECT photo_id, vector FROM features WHERE photo_id IN ({}) AND encoder = ?",
+            list(dict.fromkeys(photo_ids)),
+            encoder,
+        )
+        return {photo_id: np.frombuffer(vector, np.float32) for photo_id, vector in rows}
+
+    def remember(
+        self,
+        encoder: str,
+        features: Mapping[str, Feature],
+        seen: Iterable[tuple[str, tuple[int, int], str]] = (),
+    ) -> None:
+        """Store features by photo id, and (path, (size, mtime in ns), photo id) of files seen."""
+        vectors = [
+            (photo_id, encoder, np.ascontiguousarray(v, np.float32).tobytes())
+            for photo_id, v in features.items()
+        ]
+        files = [(_key(path), *version, photo_id) for path, version, photo_id in seen]
+        with self._open() as connection, connection:
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", vectors)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _select(self, query: str, keys: Sequence[str | bytes], *more: str) -> list[Any]:
+        rows: list[Any] = []
+        with self._open() as connection:
+            for start in range(0, len(keys), _MOST_VARIABLES):
+                part = keys[start : start + _MOST_VARIABLES]
+                marks = ",".join("?" * len(part))
+                rows += connection.execute(query.format(marks), (*part, *more))
+        return rows
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        """The one connection, held for the block: statements of threads do not interleave."""
+        with self._lock:
+            if self._connection is None:
+                self._connection = self._connect()
+            try:
+                yield self._connection
+            except sqlite3.OperationalError as error:
+                raise SetupError(
+                    f"the embedding cache {self.file} cannot be used: {error}. "
+                    "Free some space, or delete the file: it is only a cache.",
+                    code="cache_unusable",
+                ) from error
+
+    def _connect(self) -> sqlite3.Connection:
+        ensure_private(self.file.parent)
+        try:
+            return _prepared(self.file)
+        except sqlite3.OperationalError as error:
+            raise SetupError(
+                f"the embedding cache {self.file} cannot be opened: {error}", code="cache_unusable"
+            ) from error
+        except sqlite3.DatabaseError:
+            logger.warning("the embedding cache %s is damaged; starting a new one", self.file)
+            for suffix in ("", "-wal", "-shm"):
+                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+            return _prepared(self.file)
+
+
+def _key(path: str) -> bytes:
+    """The absolute path as bytes: a file name need not be valid text."""
+    return os.fsencode(Path(path).absolute())
+
+
+def _prepared(file: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(file, timeout=10.0, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA journal_mode = WAL")
+        # A crash of the machine may lose the newest features, never the file's consistency.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.executescript(_SCHEMA)
+    except sqlite3.DatabaseError:
+        connection.close()
+        raise
+    return connection

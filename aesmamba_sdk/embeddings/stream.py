@@ -1,0 +1,155 @@
+"""Photos in, features out, in order: from the cache, or decoded while the encoder works."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
+from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.photos import Photo, PhotoSource, load_photo, photo_version
+
+_BATCH = 16
+
+
+class ImageEncoder(Protocol):
+    """What turns images into features, and the name its features are cached under."""
+
+    @property
+    def key(self) -> str: ...
+
+    def __call__(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """RGB images of any size to their features, (len(images), d)."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """One photo's outcome.
+
+    Attributes:
+        source: as it was given.
+        path: the file, when there is one.
+        photo_id: identity of the pixels; ``None`` when there is an error.
+        feature: f_v, (d,) float32; ``None`` when there is an error.
+        error: why the photo cannot be used.
+    """
+
+    source: PhotoSource
+    path: str | None
+    photo_id: str | None = None
+    feature: Feature | None = None
+    error: PhotoError | None = None
+
+
+@dataclass
+class _Batch:
+    """Some photos on their way; decoding runs while the batch before is encoded."""
+
+    sources: list[PhotoSource]
+    known: dict[int, str] = field(default_factory=dict)
+    decoding: dict[int, Future[Photo]] = field(default_factory=dict)
+    versions: dict[int, tuple[int, int] | None] = field(default_factory=dict)
+
+
+def embed_photos(
+    sources: Iterable[PhotoSource],
+    encoder: ImageEncoder,
+    cache: EmbeddingCache,
+    *,
+    threads: int | None = None,
+) -> Iterator[Embedded]:
+    """Features of photos, one outcome a source, in the order given; errors are outcomes too.
+
+    Args:
+        sources: paths, bytes, images or arrays; read lazily, some batches ahead at most.
+        encoder: called only for photos whose features are not cached.
+        cache: read and filled.
+        threads: that decode; one per processor by default.
+    """
+    sources = iter(sources)
+    with ThreadPoolExecutor(threads or os.cpu_count(), "decode") as pool:
+        ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
+        while ahead.sources:
+            batch = ahead
+            ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
+            yield from _finish(batch, encoder, cache)
+
+
+def _start(
+    sources: list[PhotoSource],
+    cache: EmbeddingCache,
+    key: str,
+    submit: Callable[..., Future[Photo]],
+) -> _Batch:
+    """Begin to decode what the cache does not know."""
+    batch = _Batch(sources)
+    paths = [path for path in map(_path_of, sources) if path is not None]
+    ids = cache.photo_ids(paths) if paths else {}
+    cached = cache.features(ids.values(), key) if ids else {}
+    for i, source in enumerate(sources):
+        path = _path_of(source)
+        if path is not None and ids.get(path) in cached:
+            batch.known[i] = ids[path]
+            continue
+        # Taken before reading: a file that changes meanwhile is read again the next time.
+        batch.versions[i] = None if path is None else photo_version(path)
+        batch.decoding[i] = submit(load_photo, source)
+    return batch
+
+
+def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iterator[Embedded]:
+    errors: dict[int, PhotoError] = {}
+    photos: dict[int, Photo] = {}
+    for i, decoding in batch.decoding.items():
+        try:
+            photos[i] = decoding.result()
+        except PhotoError as error:
+            errors[i] = error
+    ids = batch.known | {i: photo.photo_id for i, photo in photos.items()}
+    features = cache.features(ids.values(), encoder.key)
+    fresh = _encode_missing(photos.values(), features, encoder)
+    _remember(batch, photos, fresh, encoder.key, cache)
+    features |= fresh
+    for i, source in enumerate(batch.sources):
+        path = _path_of(source)
+        if i in errors:
+            yield Embedded(source, path, error=errors[i])
+        else:
+            yield Embedded(source, path, ids[i], features[ids[i]])
+
+
+def _encode_missing(
+    photos: Iterable[Photo], cached: dict[str, Feature], encoder: ImageEncoder
+) -> dict[str, Feature]:
+    missing = {p.photo_id: p.image for p in photos if p.photo_id not in cached}
+    if not missing:
+        return {}
+    return dict(zip(missing, encoder(list(missing.values())), strict=True))
+
+
+def _remember(
+    batch: _Batch,
+    photos: dict[int, Photo],
+    fresh: dict[str, Feature],
+    key: str,
+    cache: EmbeddingCache,
+) -> None:
+    seen = [
+        (path, version, photo.photo_id)
+        for i, photo in photos.items()
+        if (path := photo.path) is not None and (version := batch.versions[i]) is not None
+    ]
+    if fresh or seen:
+        cache.remember(key, fresh, seen)
+
+
+def _path_of(source: PhotoSource) -> str | None:
+    return str(source) if isinstance(source, (str, os.PathLike)) else None

@@ -1,0 +1,125 @@
+"""The shared model at scoring time: images to features, features to scores and percentiles."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from aesmamba_sdk.errors import CheckpointError, SetupError
+from aesmamba_sdk.model.folder import load_model, load_text_encoder
+from aesmamba_sdk.model.identity import backbone_hash, encoder_hash, model_id
+from aesmamba_sdk.model.preprocess import prepare
+
+REFERENCE_FILE = "reference.safetensors"
+
+Array = NDArray[np.float32]
+
+
+class Backbone:
+    """A model folder, loaded for scoring and never changed.
+
+    Args:
+        folder: config.json, weights and, for percentiles, the features of reference photos.
+        device: where the encoder runs.
+
+    Raises:
+        CheckpointError: the folder is incomplete, or the model has no heads to score with.
+
+    Attributes:
+        model: the network, without its text encoder.
+        id: name and fingerprint.
+        hash: what personal models are tied to.
+        key: what cached features are stored under.
+    """
+
+    def __init__(self, folder: Path, device: torch.device) -> None:
+        self.folder, self.device = folder, device
+        self.model = load_model(folder, with_text=False)
+        self.config = self.model.config
+        if not self.config.attributes:
+            raise CheckpointError(
+                f"model {self.config.name!r} is an image encoder without heads and cannot score: "
+                "train heads on it first",
+                code="no_heads",
+            )
+        self.id, self.hash = model_id(self.model), backbone_hash(self.model)
+        self.key = encoder_hash(self.model)
+        self.model.encoder.to(device)
+        self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
+
+    def __call__(self, images: Sequence[Image.Image]) -> Array:
+        """f_v of RGB images, (len(images), d)."""
+        pixels = prepare(images, self.config).to(self.device)
+        with self._encoding, torch.inference_mode():
+            return to_array(self.model.embed(pixels))
+
+    @torch.inference_mode()
+    def scores(self, features: Array) -> Array:
+        """Generic scores, (n, attributes), clipped to the scale."""
+        scores = self.model.heads(torch.from_numpy(features)).scores
+        scale = self.config.scale
+        return to_array(scores.clamp(scale.low, scale.high))
+
+    @cached_property
+    def reference(self) -> Array | None:
+        """f_v of photos that no weight was trained on, (photos, d); ``None`` without the file."""
+        file = self.folder / REFERENCE_FILE
+        return to_array(load_file(file)["features"]) if file.is_file() else None
+
+    @cached_property
+    def reference_values(self) -> Array | None:
+        """Generic value of the reference photos, ascending."""
+        return None if self.reference is None else np.sort(self.scores(self.reference)[:, 0])
+
+    def read(self, prompt: str) -> tuple[Tensor, Tensor]:
+        """Token features (1, tokens, d) of a prompt and their mask; loads BERT for the moment."""
+        encoder, tokenizer = load_text_encoder(self.folder)
+        ids, mask = tokenizer.encode([prompt], encoder.config.max_position_embeddings)
+        with torch.inference_mode():
+            return encoder(ids, mask).clone(), mask
+
+
+def save_reference(folder: Path, features: Tensor) -> None:
+    """Keep the features of held-out photos beside a model, in half precision."""
+    save_file({"features": features.half().contiguous()}, folder / REFERENCE_FILE)
+
+
+def percentile(value: float, reference: Array | None) -> float | None:
+    """Share (0-1) of the ascending ``reference`` below ``value``, equals counted half."""
+    if reference is None:
+        return None
+    below, upto = (np.searchsorted(reference, value, side) for side in ("left", "right"))
+    return float(below + upto) / (2 * len(reference))
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by name; ``auto``: CUDA, else Apple's GPU, else the processor.
+
+    Raises:
+        SetupError: the device is unknown or not there.
+    """
+    if name == "auto":
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SetupError(
+            f"device {name!r} cannot be used here: {error}. Use cpu or auto.", code="no_device"
+        ) from error
+    return device
+
+
+def to_array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().float().cpu().numpy()
+    return array

@@ -1,0 +1,154 @@
+"""A personal model on disk: a peft adapter, the read prompt, and how much to trust them.
+
+A version is written beside its place and moved there whole, so nothing half-written is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.paths import ensure_private
+from aesmamba_sdk.personalize.blend import Affine
+from aesmamba_sdk.personalize.network import Reach
+
+_RECORD, _TEXT = "personal.json", "text.safetensors"
+_ADAPTER, _ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class PersonalRecord:
+    """Everything of a personal model but tensors.
+
+    Attributes:
+        backbone: hash of the shared model it belongs to.
+        method: ``"lora"`` or ``"affine"``; an affine model has no adapter.
+        reach: what the adapter changes.
+        affine: from generic scores to the person's scale.
+        trust: weight (0-1) of what the adapter adds.
+        std: standard deviation of a rating from the score.
+        shots: ratings learned from.
+        seed: of the training.
+        prompt: what was read of the person.
+    """
+
+    backbone: str
+    method: str
+    reach: Reach
+    affine: Affine
+    trust: float
+    std: float
+    shots: int
+    seed: int
+    prompt: str
+
+
+@dataclass(frozen=True)
+class SavedAdapter:
+    """Tensors of a LoRA model: peft's state dict, its scaling and the prompt's features."""
+
+    weights: dict[str, Tensor]
+    scaling: float
+    text: Tensor
+    mask: Tensor
+
+
+def version_folder(user: str, version: int) -> str:
+    """Place of a version below the personal folder: readable, and fit for every file system."""
+    digest = hashlib.blake2b(user.casefold().encode(), digest_size=4).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "-", user.casefold())[:24].strip("-")
+    return f"{readable}-{digest}/v{version:04d}"
+
+
+@contextmanager
+def new_version(parent: Path, folder: str, *, keep: bool = True) -> Iterator[Path]:
+    """A place to write to that becomes ``parent / folder`` when the block ends well.
+
+    With ``keep`` false it disappears instead.
+
+    Raises:
+        PersonalizeError: that version exists already.
+    """
+    target = parent / folder
+    ensure_private(parent)
+    ensure_private(target.parent)
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    try:
+        yield partial
+        try:
+            if keep:
+                partial.rename(target)
+        except OSError as error:
+            raise PersonalizeError(
+                f"{target.name} of this user was written by another run meanwhile; "
+                "personalize again to learn from all ratings",
+                code="personalize_conflict",
+            ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def save_record(folder: Path, record: PersonalRecord) -> None:
+    text = json.dumps(asdict(record), indent=2) + "\n"
+    (folder / _RECORD).write_text(text, encoding="utf-8")
+
+
+def save_text(folder: Path, text: Tensor, mask: Tensor) -> None:
+    """Keep the prompt's token features (half precision), so that scoring needs no BERT."""
+    save_file({"text": text.half().contiguous(), "mask": mask.contiguous()}, folder / _TEXT)
+
+
+def load_record(folder: Path) -> PersonalRecord:
+    """Read what :func:`save_record` wrote.
+
+    Raises:
+        PersonalizeError: it is missing or damaged.
+    """
+    try:
+        values = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return PersonalRecord(**values | {"affine": Affine(**values["affine"])})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(folder, error) from error
+
+
+def load_adapter(folder: Path) -> SavedAdapter:
+    """Read the tensors of a LoRA model, without peft.
+
+    Raises:
+        PersonalizeError: a file is missing or damaged.
+    """
+    try:
+        config = json.loads((folder / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        words = load_file(folder / _TEXT)
+        return SavedAdapter(
+            weights=load_file(folder / _ADAPTER),
+            scaling=config["lora_alpha"] / config["r"],
+            text=words["text"].float(),
+            mask=words["mask"],
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise _damaged(folder, error) from error
+
+
+def folder_size(folder: Path) -> int:
+    """Bytes of all files."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _damaged(folder: Path, error: Exception) -> PersonalizeError:
+    return PersonalizeError(
+        f"the personal model {folder} is missing or damaged ({error}); personalize again",
+        code="personal_model_damaged",
+    )

@@ -1,0 +1,100 @@
+"""The part of AesMamba-P that one person changes: a copy, so that the shared model never is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.model.aesmamba import AesMamba
+
+Reach = Literal["heads", "stage", "all"]
+REACHES: tuple[Reach, ...] = get_args(Reach)
+
+
+class PersonalNetwork(nn.Module):
+    """Photos to one person's raw scores, their prompt already read.
+
+    Args:
+        model: the shared model; copied, never changed.
+        text: (1, tokens, d) token features of the prompt.
+        mask: (1, tokens).
+        reach: what may change: ``heads``: fusion and the first head, from f_v; ``stage``: also
+            the encoder's last stage, from the maps before it; ``all``: also the whole encoder,
+            from images.
+    """
+
+    text: Tensor
+    mask: Tensor
+
+    def __init__(self, model: AesMamba, text: Tensor, mask: Tensor, reach: Reach = "heads") -> None:
+        super().__init__()
+        if model.fusion is None:
+            raise ValueError(f"model {model.config.name!r} has no fusion with text")
+        self.reach = reach
+        self.encoder = None if reach == "heads" else copy.deepcopy(model.encoder)
+        self.fusion = copy.deepcopy(model.fusion)
+        self.heads = copy.deepcopy(model.heads)
+        self.heads.attributes = model.heads.attributes[:1]
+        self.heads.heads = nn.ModuleDict({k: self.heads.heads[k] for k in self.heads.attributes})
+        self.register_buffer("text", text, persistent=False)
+        self.register_buffer("mask", mask, persistent=False)
+        self.requires_grad_(False)
+
+    def inputs(self, images: Tensor, shared: AesMamba) -> Tensor:
+        """What ``forward`` takes for normalised images: the part before what may change."""
+        if self.reach == "all":
+            return images
+        return shared.embed(images) if self.reach == "heads" else shared.encoder.trunk(images)
+
+    def features(self, x: Tensor) -> Tensor:
+        """f_v (batch, d) from what :meth:`inputs` gives."""
+        if self.encoder is None:
+            return x
+        tokens = self.encoder.last_stage(x) if self.reach == "stage" else self.encoder(x)
+        return tokens.mean((1, 2))
+
+    def from_features(self, f_v: Tensor) -> Tensor:
+        """(batch, d) to raw scores (batch,)."""
+        scores: Tensor = self.heads(self.fusion(f_v, self.text, self.mask)).scores
+        return scores[:, 0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.from_features(self.features(x))
+
+    def adaptable(self) -> Iterator[str]:
+        """Names of the linear layers that LoRA reaches."""
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear) and self._reached(name):
+                yield name
+
+    def _reached(self, name: str) -> bool:
+        if self.encoder is None or not name.startswith("encoder."):
+            return ".scale_class." not in name  # it trains the shared heads, it scores nothing
+        last = len(self.encoder.stages) - 1
+        return self.reach == "all" or name.startswith(f"encoder.stages.{last}.")
+
+    @torch.no_grad()
+    def merge(self, adapter: Mapping[str, Tensor], scaling: float) -> None:
+        """Add W += scaling · B A for every pair in a peft state dict, without peft.
+
+        Raises:
+            PersonalizeError: a key names no layer of this network, or a pair is incomplete.
+        """
+        pairs: dict[str, dict[str, Tensor]] = {}
+        for key, value in adapter.items():
+            layer, _, kind = key.removeprefix("base_model.model.").rpartition(".lora_")
+            pairs.setdefault(layer, {})[kind.partition(".")[0]] = value
+        layers = dict(self.named_modules())
+        for name, pair in pairs.items():
+            linear = layers.get(name)
+            if not isinstance(linear, nn.Linear) or set(pair) != {"A", "B"}:
+                raise PersonalizeError(
+                    f"the personal model does not fit this backbone at {name!r}; personalize again",
+                    code="personal_model_unfit",
+                )
+            linear.weight += scaling * (pair["B"].float() @ pair["A"].float())

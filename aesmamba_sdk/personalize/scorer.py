@@ -1,0 +1,108 @@
+"""A personal model at scoring time: features to this person's scores, without peft or BERT."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.model.backbone import Array, Backbone, to_array
+from aesmamba_sdk.model.preprocess import prepare
+from aesmamba_sdk.personalize.folder import load_adapter, load_record
+from aesmamba_sdk.personalize.network import PersonalNetwork
+
+
+class PersonalScorer:
+    """One person's model on its backbone.
+
+    Args:
+        folder: a version's folder.
+        backbone: the shared model it was made with.
+
+    Attributes:
+        record: how the model was made and how far it is trusted.
+
+    Raises:
+        PersonalizeError: the model is damaged or belongs to another backbone.
+    """
+
+    def __init__(self, folder: Path, backbone: Backbone) -> None:
+        self.backbone = backbone
+        self.record = load_record(folder)
+        if self.record.backbone != backbone.hash:
+            raise PersonalizeError(
+                f"the personal model {folder} was made with another backbone "
+                f"({self.record.backbone}, now {backbone.hash}); personalize again",
+                code="backbone_changed",
+            )
+        self.network: PersonalNetwork | None = None
+        if self.record.method == "lora":
+            adapter = load_adapter(folder)
+            network = PersonalNetwork(backbone.model, adapter.text, adapter.mask, self.record.reach)
+            network.merge(adapter.weights, adapter.scaling)
+            self.network = network.eval()
+
+    @property
+    def reencodes(self) -> bool:
+        """Whether this person's features differ from the shared ones."""
+        return self.network is not None and self.network.encoder is not None
+
+    @cached_property
+    def key(self) -> str:
+        """What this person's own features are cached under."""
+        if self.network is None or self.network.encoder is None:
+            return self.backbone.key
+        digest = hashlib.blake2b(self.backbone.key.encode(), digest_size=8)
+        for name, value in sorted(self.network.encoder.state_dict().items()):
+            digest.update(name.encode() + value.cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    @cached_property
+    def _encoding(self) -> threading.Lock:
+        return threading.Lock()
+
+    def __call__(self, images: Sequence[Image.Image]) -> Array:
+        """This person's f_v of RGB images."""
+        if self.network is None or self.network.encoder is None:
+            return self.backbone(images)
+        device = self.backbone.device
+        encoder = self.network.encoder.to(device)
+        pixels = prepare(images, self.backbone.config).to(device)
+        with self._encoding, torch.inference_mode():
+            return to_array(encoder(pixels).mean((1, 2)))
+
+    def scores(self, features: Array, shared: Array) -> Array:
+        """Personal scores (n,), clipped to the scale.
+
+        Args:
+            features: this person's f_v, (n, d).
+            shared: the backbone's f_v of the same photos; the same array unless ``reencodes``.
+        """
+        record, scale = self.record, self.backbone.config.scale
+        generic = self.backbone.scores(shared)[:, 0].astype(np.float64)
+        scores = record.affine(generic)
+        if self.network is not None:
+            with torch.inference_mode():
+                raw = self.network.from_features(torch.from_numpy(features))
+            personal = record.affine(to_array(raw).astype(np.float64))
+            scores = scores + record.trust * (personal - scores)
+        clipped: Array = scores.clip(scale.low, scale.high).astype(np.float32)
+        return clipped
+
+    @cached_property
+    def reference_values(self) -> Array | None:
+        """This person's scores of the reference photos, ascending.
+
+        ``None`` for a model that changes the encoder: the reference photos themselves do not ship.
+        """
+        reference = self.backbone.reference
+        if reference is None or self.reencodes:
+            return None
+        return np.sort(self.scores(reference, reference))

@@ -1,0 +1,91 @@
+"""The support set of a person: ratings matched with photos, whatever cannot be used named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import numpy as np
+from PIL import Image
+
+from aesmamba_sdk.embeddings.cache import Feature
+from aesmamba_sdk.embeddings.stream import Embedded
+from aesmamba_sdk.personalize.fit import Support
+from aesmamba_sdk.photos import load_photo
+from aesmamba_sdk.profiles.rating_store import Rating
+from aesmamba_sdk.ratings import RatedPhoto
+from aesmamba_sdk.scores import UNIT_SCORES, Scale
+
+Embed = Callable[[Sequence[str]], Iterable[Embedded]]
+
+
+@dataclass
+class Gathered:
+    """Ratings whose photos could be embedded, and what was wrong with the others."""
+
+    ratings: dict[str, Rating] = field(default_factory=dict)
+    features: dict[str, Feature] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def add_rated(self, rated: Sequence[RatedPhoto], embed: Embed) -> None:
+        """Take ratings as they were read; of two ratings of the same pixels the later counts."""
+        now = datetime.now(UTC)
+        for photo, embedded in zip(rated, embed([str(r.path) for r in rated]), strict=True):
+            if embedded.photo_id is None or embedded.feature is None:
+                self.problems.append(str(embedded.error))
+                continue
+            if embedded.photo_id in self.ratings:
+                first = self.ratings[embedded.photo_id].path
+                self.problems.append(f"{photo.path} is the same photo as {first}; it counts once")
+            self.ratings[embedded.photo_id] = _rating(photo, embedded.photo_id, now)
+            self.features[embedded.photo_id] = embedded.feature
+
+    def add_stored(self, stored: Sequence[Rating], embed: Embed) -> None:
+        """Add earlier ratings of photos not rated again, where the photo is still to be found."""
+        earlier = [rating for rating in stored if rating.photo_id not in self.ratings]
+        for rating, embedded in zip(earlier, embed([r.path for r in earlier]), strict=True):
+            if embedded.feature is None:
+                self.problems.append(f"{embedded.error}; its stored rating is left out")
+            elif embedded.photo_id != rating.photo_id:
+                self.problems.append(
+                    f"{rating.path} is no longer the photo that was rated; its rating is left out"
+                )
+            else:
+                self.ratings[rating.photo_id] = rating
+                self.features[rating.photo_id] = embedded.feature
+
+    def support(self, shots: int | None, seed: int, scale: Scale) -> Support:
+        """Features and ratings on the model's ``scale``; ``shots`` of them, chosen by ``seed``."""
+        chosen = list(self.ratings.values())
+        if shots is not None and shots < len(chosen):
+            rows = np.random.default_rng(seed).choice(len(chosen), shots, replace=False)
+            chosen = [chosen[i] for i in sorted(rows)]
+        ratings = [UNIT_SCORES.convert(rating.score, scale) for rating in chosen]
+
+        def load(i: int) -> Image.Image:
+            return load_photo(chosen[i].path).image
+
+        return Support(
+            features=np.stack([self.features[rating.photo_id] for rating in chosen]),
+            ratings=np.asarray(ratings, np.float64),
+            groups=[rating.group or rating.photo_id for rating in chosen],
+            load=load,
+        )
+
+
+def _rating(photo: RatedPhoto, photo_id: str, now: datetime) -> Rating:
+    def unit(value: float) -> float:
+        return photo.scale.convert(value, UNIT_SCORES)
+
+    return Rating(
+        photo_id=photo_id,
+        path=str(photo.path.absolute()),
+        score=unit(photo.score),
+        raw_score=photo.score,
+        raw_scale=photo.scale,
+        attributes={name: unit(value) for name, value in photo.attributes.items()},
+        source=photo.source,
+        group=photo.group,
+        rated_at=now,
+    )

@@ -1,0 +1,371 @@
+"""The facade: opens the house and hands out its rooms.
+
+Nothing heavy is loaded before it is needed; one object may be shared between threads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
+from itertools import tee
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aesmamba_sdk import paths
+from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.model.library import find_model
+from aesmamba_sdk.personalize.report import PersonalizeReport
+from aesmamba_sdk.photos import iter_photos
+from aesmamba_sdk.scores import Scale, Score
+
+if TYPE_CHECKING:
+    import torch
+
+    from aesmamba_sdk.embeddings.cache import EmbeddingCache
+    from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
+    from aesmamba_sdk.model.backbone import Backbone
+    from aesmamba_sdk.personalize.network import Reach
+    from aesmamba_sdk.personalize.scorer import PersonalScorer
+    from aesmamba_sdk.personalize.support import Gathered
+    from aesmamba_sdk.photos import PhotoSource
+    from aesmamba_sdk.profiles.database import Database
+    from aesmamba_sdk.profiles.model_store import ModelStore, PersonalModel
+    from aesmamba_sdk.profiles.rating_store import RatingStore
+    from aesmamba_sdk.profiles.users import Users
+    from aesmamba_sdk.scoring import Scoring
+
+Progress = Callable[[str, int, int], None]
+"""Told what is under way (``"photos"``, ``"training"``), how much is done, and of how much."""
+
+
+class AesMamba:
+    """Scores photos for everyone and for one person, and learns a person's taste.
+
+    Args:
+        model: name or folder of the shared model; by default ``AESMAMBA_MODEL`` or ``nano``.
+        device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
+        home: folder of all personal data; by default ``AESMAMBA_HOME`` or the platform's own.
+        threads: that decode photos; one per processor by default.
+    """
+
+    def __init__(
+        self,
+        model: str | os.PathLike[str] | None = None,
+        *,
+        device: str = "auto",
+        home: str | os.PathLike[str] | None = None,
+        threads: int | None = None,
+    ) -> None:
+        self.home = paths.home_folder(home)
+        self._model, self._device, self._threads = model, device, threads
+        self._loading = threading.RLock()
+        self._scorers: dict[tuple[str, int], PersonalScorer] = {}
+
+    # The rooms, opened on first use.
+
+    @cached_property
+    def database(self) -> Database:
+        """Users, ratings and personal models."""
+        from aesmamba_sdk.profiles.database import Database
+
+        with self._loading:
+            return self.__dict__.get("database") or Database.open(self.home)
+
+    @cached_property
+    def users(self) -> Users:
+        """People and their traits; see :meth:`remove_user` for removing all of a person."""
+        from aesmamba_sdk.profiles.users import Users
+
+        return Users(self.database)
+
+    @cached_property
+    def ratings(self) -> RatingStore:
+        """What people rated."""
+        from aesmamba_sdk.profiles.rating_store import RatingStore
+
+        return RatingStore(self.database)
+
+    @cached_property
+    def models(self) -> ModelStore:
+        """Personal models and which of them serve."""
+        from aesmamba_sdk.profiles.model_store import ModelStore
+
+        return ModelStore(self.database)
+
+    @cached_property
+    def embeddings(self) -> EmbeddingCache:
+        """Features of photos seen before."""
+        from aesmamba_sdk.embeddings.cache import EmbeddingCache
+
+        with self._loading:
+            known = self.__dict__.get("embeddings")
+            return known or EmbeddingCache(paths.embeddings_file(self.home))
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where the shared model runs."""
+        from aesmamba_sdk.model.backbone import choose_device
+
+        return choose_device(self._device)
+
+    @cached_property
+    def backbone(self) -> Backbone:
+        """The shared model."""
+        from aesmamba_sdk.model.backbone import Backbone
+
+        with self._loading:
+            known = self.__dict__.get("backbone")
+            return known or Backbone(find_model(self._model, self.home), self.device)
+
+    # Scoring.
+
+    def score(
+        self, photo: PhotoSource, *, user: str | None = None, attributes: bool = False
+    ) -> Score:
+        """Score one photo.
+
+        Args:
+            photo: a path, the bytes of an image file, a PIL image or an RGB array.
+            user: whose taste; nobody's by default.
+            attributes: also give the nine attributes, which are generic for everyone.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            UserNotFoundError: no such user.
+            PersonalizeError: the user's model is damaged or made with another backbone.
+        """
+        scoring = self._scoring(user, attributes)
+        embedded = next(self._embed([photo], scoring.personal))
+        if embedded[0].error is not None:
+            raise embedded[0].error
+        return next(scoring.score([embedded]))
+
+    def score_many(
+        self,
+        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        *,
+        user: str | None = None,
+        attributes: bool = False,
+    ) -> Iterator[Score]:
+        """Score photos as they stream in, in order; a bad photo becomes a score with ``error``.
+
+        Args:
+            photos: a file or folder (searched recursively), or any photos as for :meth:`score`;
+                folders among them are searched as well.
+            user: whose taste.
+            attributes: also give the nine attributes.
+
+        Raises:
+            UserNotFoundError: no such user.
+            PersonalizeError: the user's model is damaged or made with another backbone.
+        """
+        scoring = self._scoring(user, attributes)
+        return scoring.score(self._embed(_expand(photos), scoring.personal))
+
+    def rank(
+        self,
+        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        *,
+        user: str | None = None,
+        top: int | None = None,
+        attributes: bool = False,
+    ) -> list[Score]:
+        """Scores from best to worst, those with errors after all others.
+
+        Args:
+            photos, user, attributes: as for :meth:`score_many`.
+            top: keep only so many of the scored photos.
+        """
+        scores = list(self.score_many(photos, user=user, attributes=attributes))
+        ranked = sorted((s for s in scores if s.value is not None), key=_by_value)
+        return ranked[:top] + [s for s in scores if s.value is None]
+
+    # People.
+
+    def personalize(
+        self,
+        user: str,
+        rated: str | os.PathLike[str] | None = None,
+        *,
+        shots: int | None = None,
+        scale: Scale | None = None,
+        reach: Reach = "heads",
+        seed: int = 42,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> PersonalizeReport:
+        """Learn a person's taste from photos they rated; their earlier ratings count as well.
+
+        Args:
+            user: who must exist.
+            rated: ``ratings.csv``/``.json``, a folder with one, or star folders; without it,
+                learn again from the stored ratings.
+            shots: learn from so many ratings at most, chosen by ``seed``.
+            scale: range of the ratings, unless they declare it; 1-5 by default.
+            reach: what may change: fusion and head; also the encoder's last ``stage``; ``all``.
+            seed: of everything random.
+            dry_run: evaluate only; nothing is stored.
+            progress: is told how far it is.
+
+        Raises:
+            UserNotFoundError: no such user.
+            RatingsError: no usable ratings are there.
+            PersonalizeError: too few photos could be used, or another run for this user won.
+        """
+        from aesmamba_sdk.personalize.fit import fit_personal
+        from aesmamba_sdk.personalize.folder import folder_size, new_version, version_folder
+        from aesmamba_sdk.profiles.prompts import SubjectPrompt
+
+        started = time.monotonic()
+        person = self.users.get(user)
+        gathered = self._gather(person.name, rated, scale, not dry_run, progress)
+        support = gathered.support(shots, seed, self.backbone.config.scale)
+        version = self.models.next_version(person.name)
+        place = version_folder(person.name, version)
+        with new_version(paths.personal_folder(self.home), place, keep=not dry_run) as folder:
+            record, evaluation = fit_personal(
+                folder,
+                self.backbone,
+                support,
+                SubjectPrompt(person.traits).for_model(),
+                reach=reach,
+                seed=seed,
+                progress=progress and (lambda done, total: progress("training", done, total)),
+            )
+            report = PersonalizeReport(
+                user=person.name,
+                version=None if dry_run else version,
+                method=record.method,
+                shots=record.shots,
+                seconds=round(time.monotonic() - started, 2),
+                **vars(evaluation),
+                trust=record.trust,
+                size=folder_size(folder),
+                problems=gathered.problems,
+            )
+        if not dry_run:
+            self.models.activate(
+                person.name,
+                version=version,
+                folder=place,
+                method=record.method,
+                backbone=record.backbone,
+                shots=record.shots,
+                report=report.to_dict(),
+            )
+        return report
+
+    def remove_user(self, name: str) -> None:
+        """Remove a person: traits, ratings and personal models, on disk as well.
+
+        Raises:
+            UserNotFoundError: no such user.
+        """
+        for place in self.users.remove(name):
+            folder = paths.personal_folder(self.home) / place
+            shutil.rmtree(folder.parent, ignore_errors=True)
+        self._scorers.clear()
+
+    def close(self) -> None:
+        """Close the files; using the object again opens them again."""
+        for room in ("embeddings", "database"):
+            if room in self.__dict__:
+                self.__dict__[room].close()
+
+    def __enter__(self) -> AesMamba:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # How it is done.
+
+    def _scoring(self, user: str | None, attributes: bool) -> Scoring:
+        from aesmamba_sdk.scoring import Scoring
+
+        if user is None:
+            return Scoring(self.backbone, attributes=attributes)
+        person = self.users.get(user)
+        personal = None if person.model is None else self._scorer(person.model)
+        return Scoring(self.backbone, person.name, personal, attributes)
+
+    def _scorer(self, model: PersonalModel) -> PersonalScorer:
+        from aesmamba_sdk.personalize.scorer import PersonalScorer
+
+        key = (model.user, model.version)
+        with self._loading:
+            if key not in self._scorers:
+                folder = paths.personal_folder(self.home) / model.folder
+                self._scorers[key] = PersonalScorer(folder, self.backbone)
+            return self._scorers[key]
+
+    def _embed(
+        self, photos: Iterable[PhotoSource], scorer: PersonalScorer | None
+    ) -> Iterator[tuple[Embedded, Embedded]]:
+        """Each photo as the shared encoder sees it and as the user's does, mostly the same."""
+        if scorer is None or not scorer.reencodes:
+            for embedded in self._stream(photos, self.backbone):
+                yield embedded, embedded
+            return
+        first, second = tee(photos)
+        yield from zip(
+            self._stream(first, self.backbone), self._stream(second, scorer), strict=True
+        )
+
+    def _stream(self, photos: Iterable[PhotoSource], encoder: ImageEncoder) -> Iterator[Embedded]:
+        from aesmamba_sdk.embeddings.stream import embed_photos
+
+        return embed_photos(photos, encoder, self.embeddings, threads=self._threads)
+
+    def _gather(
+        self,
+        user: str,
+        rated: str | os.PathLike[str] | None,
+        scale: Scale | None,
+        keep: bool,
+        progress: Progress | None,
+    ) -> Gathered:
+        from aesmamba_sdk.personalize.support import Gathered
+        from aesmamba_sdk.ratings import read_ratings
+
+        def embed(photos: Iterable[str]) -> Iterator[Embedded]:
+            photos = list(photos)
+            for done, embedded in enumerate(self._stream(photos, self.backbone), 1):
+                if progress is not None:
+                    progress("photos", done, len(photos))
+                yield embedded
+
+        gathered = Gathered()
+        if rated is not None:
+            read = read_ratings(Path(rated), scale=scale)
+            gathered.problems += [f"{p.where}: {p.message}" for p in read.problems]
+            gathered.add_rated(read.items, embed)
+            if keep:
+                self.ratings.save(user, gathered.ratings.values())
+        gathered.add_stored(self.ratings.list(user), embed)
+        if not gathered.ratings:
+            first = f" First problem: {gathered.problems[0]}" if gathered.problems else ""
+            raise PersonalizeError(
+                f"{user!r} has no usable ratings: give a folder of rated photos.{first}",
+                code="too_few_ratings",
+            )
+        return gathered
+
+
+def _expand(photos: str | os.PathLike[str] | Iterable[PhotoSource]) -> Iterator[PhotoSource]:
+    if isinstance(photos, (str, os.PathLike)):
+        photos = [photos]
+    for photo in photos:
+        if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
+            yield from iter_photos([photo])
+        else:
+            yield photo
+
+
+def _by_value(score: Score) -> float:
+    assert score.value is not None
+    return -score.value

@@ -1,0 +1,35 @@
+"""Every test has a home of its own and the toy model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from aesmamba_sdk.model.library import MODEL_VARIABLE
+from aesmamba_sdk.paths import DATABASE_VARIABLE, HOME_VARIABLE
+from tests import toy
+
+# Toy models gain nothing from more, and tests that run side by side would fight over the cores.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """No test touches the home of whoever runs it."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "home"))
+    monkeypatch.delenv(DATABASE_VARIABLE, raising=False)
+    monkeypatch.delenv(MODEL_VARIABLE, raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def toy_model(tmp_path_factory):
+    return toy.save_toy(tmp_path_factory.mktemp("models") / "toy")
+
+
+@pytest.fixture
+def sdk(toy_model):
+    from aesmamba_sdk import AesMamba
+
+    with AesMamba(toy_model, device="cpu") as opened:
+        yield opened

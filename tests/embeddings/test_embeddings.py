@@ -1,0 +1,153 @@
+"""Features are computed once a photo, whatever file it is in, and errors do not stop the stream."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aesmamba_sdk.embeddings import stream
+from aesmamba_sdk.embeddings.cache import EmbeddingCache
+from aesmamba_sdk.embeddings.stream import embed_photos
+from aesmamba_sdk.errors import SetupError
+from tests import toy
+
+
+class CountingEncoder:
+    """Mean colour as the feature; counts what it was shown."""
+
+    key = "mean-colour"
+
+    def __init__(self):
+        self.shown = 0
+
+    def __call__(self, images):
+        self.shown += len(images)
+        return np.stack([np.asarray(i, np.float32).mean((0, 1)) for i in images])
+
+
+@pytest.fixture
+def cache(tmp_path):
+    opened = EmbeddingCache(tmp_path / "cache" / "embeddings.db")
+    yield opened
+    opened.close()
+
+
+def features(outcomes):
+    return np.stack([o.feature for o in outcomes])
+
+
+def test_a_second_run_decodes_nothing(tmp_path, cache, monkeypatch):
+    paths, encoder = toy.write_photos(tmp_path / "p", 40), CountingEncoder()
+    first = list(embed_photos(paths, encoder, cache))
+    monkeypatch.setattr(stream, "load_photo", None)
+    second = list(embed_photos(paths, encoder, cache))
+    assert encoder.shown == 40
+    assert np.array_equal(features(first), features(second))
+    assert [o.path for o in second] == [str(p) for p in paths]
+
+
+def test_a_changed_file_is_read_again(tmp_path, cache):
+    path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
+    before = next(embed_photos([path], encoder, cache))
+    toy.photo(0.95, 7).save(path)
+    os.utime(path, ns=(1, 1))
+    after = next(embed_photos([path], encoder, cache))
+    assert after.photo_id != before.photo_id
+    assert after.feature.mean() > before.feature.mean()
+
+
+def test_a_copy_or_a_touched_file_is_not_encoded_again(tmp_path, cache):
+    path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
+    list(embed_photos([path], encoder, cache))
+    copy = tmp_path / "copy.png"
+    shutil.copy(path, copy)
+    os.utime(path, ns=(1, 1))
+    outcomes = list(embed_photos([path, copy], encoder, cache))
+    assert encoder.shown == 1
+    assert outcomes[0].photo_id == outcomes[1].photo_id
+
+
+def test_the_same_photo_twice_in_one_batch_is_encoded_once(cache):
+    encoder = CountingEncoder()
+    list(embed_photos([toy.photo(0.5, 1)] * 3, encoder, cache))
+    assert encoder.shown == 1
+
+
+def test_another_encoder_has_its_own_features(tmp_path, cache):
+    paths, encoder, other = (
+        toy.write_photos(tmp_path / "p", 2),
+        CountingEncoder(),
+        CountingEncoder(),
+    )
+    other.key = "other"
+    list(embed_photos(paths, encoder, cache))
+    list(embed_photos(paths, other, cache))
+    assert (encoder.shown, other.shown) == (2, 2)
+
+
+def test_a_broken_photo_is_an_outcome_among_others_in_order(tmp_path, cache):
+    paths = toy.write_photos(tmp_path / "p", 20)
+    paths[3].write_bytes(b"no image")
+    paths[17].unlink()
+    outcomes = list(embed_photos(paths, CountingEncoder(), cache))
+    assert [i for i, o in enumerate(outcomes) if o.error] == [3, 17]
+    assert outcomes[3].error.code == "photo_not_an_image"
+    assert outcomes[17].error.code == "photo_missing"
+    assert all(o.feature is not None for o in outcomes if o.error is None)
+
+
+def test_sources_are_read_lazily(cache):
+    taken = []
+
+    def endless():
+        while True:
+            taken.append(1)
+            yield Image.new("RGB", (4, 4))
+
+    next(embed_photos(endless(), CountingEncoder(), cache))
+    assert len(taken) <= 2 * stream._BATCH
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
+def test_a_file_name_that_is_not_text_is_cached(tmp_path, cache):
+    path = tmp_path / os.fsdecode(b"caf\xe9.png")
+    toy.photo(0.5, 1).save(path)
+    encoder = CountingEncoder()
+    for _ in range(2):
+        list(embed_photos([path], encoder, cache))
+    assert encoder.shown == 1
+
+
+def test_a_damaged_cache_is_started_anew(tmp_path, caplog):
+    file = tmp_path / "embeddings.db"
+    file.write_bytes(b"this is no database" * 100)
+    cache = EmbeddingCache(file)
+    cache.remember("key", {"a": np.ones(3, np.float32)})
+    assert "damaged" in caplog.text
+    assert np.array_equal(cache.features(["a"], "key")["a"], np.ones(3))
+
+
+def test_two_connections_share_the_file(tmp_path):
+    one, two = (EmbeddingCache(tmp_path / "e.db") for _ in range(2))
+    one.remember("key", {"a": np.ones(3, np.float32)})
+    assert set(two.features(["a", "b"], "key")) == {"a"}
+
+
+def test_more_keys_than_a_statement_can_hold(cache):
+    many = {str(i): np.full(2, i, np.float32) for i in range(2500)}
+    cache.remember("key", many)
+    assert len(cache.features(many, "key")) == 2500
+
+
+def test_a_cache_that_cannot_be_written_says_which_file(tmp_path):
+    cache = EmbeddingCache(tmp_path / "e.db")
+    cache.features(["a"], "key")
+    with sqlite3.connect(tmp_path / "e.db") as connection:
+        connection.execute("DROP TABLE features")
+    with pytest.raises(SetupError, match=r"e\.db"):
+        cache.features(["a"], "key")

@@ -1,0 +1,249 @@
+"""The facade: what an app does with photos and people."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from aesmamba_sdk import AesMamba
+from aesmamba_sdk.errors import (
+    CheckpointError,
+    PersonalizeError,
+    PhotoError,
+    RatingsError,
+    UserNotFoundError,
+)
+from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.scores import Scale
+from tests import toy
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return toy.write_photos(tmp_path / "photos", 20)
+
+
+@pytest.fixture
+def table(tmp_path):
+    return toy.write_ratings(toy.write_photos(tmp_path / "rated", 40, seed=1))
+
+
+class TestScoring:
+    def test_a_score_is_never_a_bare_number(self, sdk, photos):
+        score = sdk.score(photos[0], attributes=True)
+        assert 1 <= score.value <= 5
+        assert score.scale == Scale(1.0, 5.0)
+        assert 0 <= score.percentile <= 1
+        assert set(score.attributes) == {"aesthetic", "color"}
+        assert score.attributes["aesthetic"] == score.value
+        assert score.model.startswith("toy@")
+        assert (score.user, score.generic, score.std, score.method) == (None,) * 4
+        json.dumps(score.to_dict(), allow_nan=False)
+
+    def test_path_bytes_image_and_array_score_the_same(self, sdk, photos):
+        with Image.open(photos[0]) as image:
+            sources = [photos[0], str(photos[0]), photos[0].read_bytes(), image.copy()]
+            sources.append(np.asarray(image))
+        assert len({sdk.score(source).value for source in sources}) == 1
+
+    def test_a_folder_streams_in_order_past_bad_photos(self, sdk, photos):
+        photos[4].write_bytes(b"")
+        scores = list(sdk.score_many(photos[0].parent))
+        assert [s.path for s in scores] == [str(p) for p in photos]
+        assert [s.error.code for s in scores if s.error] == ["photo_empty"]
+        assert scores[4].to_dict()["error"]["code"] == "photo_empty"
+        assert scores[5].value == sdk.score(photos[5]).value
+
+    def test_one_bad_photo_alone_raises(self, sdk, tmp_path):
+        with pytest.raises(PhotoError, match=r"gone\.jpg"):
+            sdk.score(tmp_path / "gone.jpg")
+
+    def test_ranking_is_by_score_with_failures_last(self, sdk, photos):
+        photos[0].write_bytes(b"x")
+        ranked = sdk.rank(photos)
+        values = [s.value for s in ranked[:-1]]
+        assert values == sorted(values, reverse=True)
+        assert ranked[-1].error is not None
+        assert len(sdk.rank(photos, top=3)) == 4, "the failure is told beside the top three"
+
+    def test_percentile_is_the_rank_among_reference_photos(self, sdk, photos):
+        scores = sdk.rank(photos)
+        reference = sdk.backbone.scores(sdk.backbone.reference)[:, 0]
+        for score in scores:
+            assert score.percentile == pytest.approx((reference < score.value).mean(), abs=0.011)
+
+    def test_many_threads_share_one_object(self, toy_model, photos):
+        results = []
+        with AesMamba(toy_model, device="cpu") as sdk:
+
+            def work():
+                results.append([s.value for s in sdk.score_many(photos)])
+
+            threads = [threading.Thread(target=work) for _ in range(6)]
+            [t.start() for t in threads]
+            [t.join() for t in threads]
+        assert len(results) == 6
+        assert np.allclose(results, results[0])
+
+    def test_an_unknown_model_names_those_there_are(self, photos):
+        with pytest.raises(CheckpointError, match="no model 'nino'"):
+            AesMamba("nino").score(photos[0])
+
+    def test_unknown_users_are_told_before_any_photo_is_read(self, sdk):
+        with pytest.raises(UserNotFoundError, match="alice"):
+            sdk.score_many(["nowhere.jpg"], user="alice")
+
+
+class TestPeople:
+    def test_without_ratings_a_user_gets_the_generic_score(self, sdk, photos):
+        sdk.users.add("alice", openness=4)
+        score = sdk.score(photos[0], user="alice")
+        assert (score.method, score.user) == ("generic", "alice")
+        assert score.value == score.generic == sdk.score(photos[0]).value
+
+    def test_a_taste_is_learned_from_a_table(self, sdk, photos, table):
+        sdk.users.add("alice", openness=4)
+        told = []
+        report = sdk.personalize("alice", table, progress=lambda *event: told.append(event))
+        assert (report.user, report.version, report.shots, report.problems) == ("alice", 1, 40, [])
+        assert report.srcc > report.generic_srcc
+        assert report.size < 1_000_000
+        assert {what for what, _, _ in told} == {"photos", "training"}
+        assert told[-1][1] == told[-1][2]
+        light = [toy.brightness(p) for p in photos]
+        personal = list(sdk.score_many(photos, user="alice"))
+        assert srcc([s.value for s in personal], light) > 0.8
+        assert [s.generic for s in personal] == [s.value for s in sdk.score_many(photos)]
+        assert all(s.std > 0 and s.method == "lora" for s in personal)
+
+    def test_the_percentile_of_a_user_is_under_their_own_model(self, sdk, photos, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        scores = sdk.rank(photos, user="alice")
+        assert [s.percentile for s in scores] == sorted(
+            (s.percentile for s in scores), reverse=True
+        )
+        reference = sdk._scoring("alice", False).personal.reference_values
+        assert scores[0].percentile == pytest.approx(
+            (reference < scores[0].value).mean(), abs=0.011
+        )
+
+    def test_opposite_tastes_rank_the_same_photos_the_other_way(self, sdk, photos, tmp_path):
+        for name, likes_light in (("alice", True), ("bob", False)):
+            rated = toy.write_photos(tmp_path / name, 40, seed=1)
+            sdk.users.add(name)
+            sdk.personalize(name, toy.write_ratings(rated, likes_light=likes_light))
+        alice, bob = ([s.value for s in sdk.score_many(photos, user=u)] for u in ("alice", "bob"))
+        assert srcc(alice, bob) < -0.5
+
+    def test_ratings_are_kept_and_count_the_next_time(self, sdk, table, tmp_path):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        more = toy.write_ratings(toy.write_photos(tmp_path / "more", 10, seed=2))
+        assert sdk.personalize("alice", more).shots == 50
+        report = sdk.personalize("alice")
+        assert (report.shots, report.version) == (50, 3)
+        assert [m.version for m in sdk.models.list("alice") if m.active] == [3]
+
+    def test_raw_ratings_of_another_scale_are_kept_as_given(self, sdk, tmp_path):
+        paths = toy.write_photos(tmp_path / "rated", 3)
+        table = tmp_path / "rated" / "ratings.csv"
+        table.write_text(
+            "file,score\n" + "".join(f"{p.name},{7 - i}\n" for i, p in enumerate(paths))
+        )
+        sdk.users.add("alice")
+        sdk.personalize("alice", table, scale=Scale(1, 7))
+        first = next(r for r in sdk.ratings.list("alice") if r.path == str(paths[0]))
+        assert (first.raw_score, first.score, first.raw_scale) == (7, 5, Scale(1, 7))
+
+    def test_a_dry_run_leaves_nothing(self, sdk, photos, table, home):
+        sdk.users.add("alice")
+        report = sdk.personalize("alice", table, dry_run=True)
+        assert report.version is None
+        assert report.srcc > 0.5
+        assert sdk.ratings.list("alice") == []
+        assert sdk.score(photos[0], user="alice").method == "generic"
+        assert [f for f in (home / "personal").rglob("*") if f.is_file()] == []
+
+    def test_shots_are_chosen_by_the_seed(self, sdk, table):
+        sdk.users.add("alice")
+        reports = [
+            sdk.personalize("alice", table, shots=10, seed=s, dry_run=True) for s in (1, 1, 2)
+        ]
+        assert [r.shots for r in reports] == [10] * 3
+        assert reports[0].mae == reports[1].mae != reports[2].mae
+
+    def test_bad_rows_and_photos_are_named_and_left_out(self, sdk, table):
+        folder = table.parent
+        (folder / "005.png").write_bytes(b"")
+        shutil.copy(folder / "001.png", folder / "copy.png")
+        with table.open("a") as stream:
+            stream.write("nowhere.png,3\ncopy.png,4\n001.png,9\n")
+        sdk.users.add("alice")
+        report = sdk.personalize("alice", table)
+        assert report.shots == 39
+        for told in ("nowhere.png", "005.png is empty", "same photo", "9"):
+            assert any(told in problem for problem in report.problems), told
+
+    def test_photos_that_are_gone_are_left_out_the_next_time(self, sdk, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        (table.parent / "000.png").unlink()
+        report = sdk.personalize("alice")
+        assert report.shots == 39
+        assert "000.png" in report.problems[0]
+
+    def test_no_ratings_is_an_error_that_says_what_to_do(self, sdk, tmp_path):
+        sdk.users.add("alice")
+        with pytest.raises(PersonalizeError, match="rated photos"):
+            sdk.personalize("alice")
+        with pytest.raises(RatingsError, match=r"ratings\.csv"):
+            sdk.personalize("alice", tmp_path)
+
+    def test_a_new_backbone_asks_to_learn_again_from_stored_ratings(
+        self, sdk, table, tmp_path, photos
+    ):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        with AesMamba(toy.save_toy(tmp_path / "new", seed=1), device="cpu") as renewed:
+            with pytest.raises(PersonalizeError, match="personalize again"):
+                renewed.score(photos[0], user="alice")
+            assert renewed.personalize("alice").shots == 40
+            assert renewed.score(photos[0], user="alice").user == "alice"
+
+    def test_removing_a_user_leaves_nothing_of_them(self, sdk, table, home):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        assert any((home / "personal").rglob("*.safetensors"))
+        sdk.remove_user("alice")
+        assert not any((home / "personal").rglob("*.safetensors"))
+        assert sdk.users.list() == []
+
+    @pytest.mark.parametrize("reach", ["stage", "all"])
+    def test_an_adapter_in_the_encoder_serves_like_any_other(self, sdk, photos, table, reach):
+        sdk.users.add("alice")
+        assert sdk.personalize("alice", table, reach=reach).method == "lora"
+        first, again = ([s.value for s in sdk.score_many(photos, user="alice")] for _ in range(2))
+        assert first == again
+        assert srcc(first, [toy.brightness(p) for p in photos]) > 0.5
+        assert sdk.score(photos[0], user="alice").percentile is None
+
+    def test_a_model_without_fusion_scores_but_cannot_be_personalized(
+        self, tmp_path, photos, table
+    ):
+        import dataclasses
+
+        from aesmamba_sdk.model.aesmamba import AesMamba as Network
+        from aesmamba_sdk.model.folder import save_model
+
+        save_model(Network(dataclasses.replace(toy.CONFIG, text=None)), tmp_path / "v")
+        with AesMamba(tmp_path / "v") as sdk:
+            assert sdk.score(photos[0]).percentile is None
+            sdk.users.add("alice")
+            with pytest.raises(PersonalizeError, match="no fusion"):
+                sdk.personalize("alice", table)
