@@ -1,0 +1,55 @@
+"""The command line: one file a noun, every command a thin layer over the SDK.
+
+Nothing heavy is imported before a command needs it. Exit codes: 0 all done; 1 some or all photos
+failed; 2 wrong usage or set-up.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from aesmamba_sdk import __version__
+from aesmamba_sdk.cli.demo import demo
+from aesmamba_sdk.cli.doctor import doctor
+from aesmamba_sdk.cli.model import model
+from aesmamba_sdk.cli.personalize import personalize
+from aesmamba_sdk.cli.score import rank, score
+from aesmamba_sdk.cli.user import user
+from aesmamba_sdk.errors import AesMambaError
+
+_USAGE_OR_SETUP = 2
+
+
+class _Commands(click.Group):
+    """Turns the SDK's errors into one line on standard error and exit code 2."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except AesMambaError as error:
+            click.echo(f"Error: {error}", err=True)
+            context.exit(_USAGE_OR_SETUP)
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="aesmamba")
+def main() -> None:
+    """Score photos, for everyone or for one person, on your own computer.
+
+    \b
+    Example:
+      aesmamba user add alice --openness 4
+      aesmamba personalize alice ./rated_photos
+      aesmamba rank ~/Pictures/trip --user alice --top 20
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A file name need not be valid text; one such photo must not end the run.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="surrogateescape")
+
+
+for _command in (demo, doctor, model, personalize, rank, score, user):
+    main.add_command(_command)

@@ -1,0 +1,179 @@
+"""How results leave the program: one set of formats for every command.
+
+Data goes to standard output; messages and progress to standard error.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from aesmamba_sdk.scores import Scale
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Format = Literal["table", "json", "jsonl", "csv"]
+Record = dict[str, Any]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_DECIMALS = 4
+_PIPE_WIDTH = 100
+
+
+def format_option(command: Command) -> Command:
+    """``--format``: a table for people, the others for programs."""
+    return click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "jsonl", "csv"]),
+        help="Default: table on a terminal, jsonl in a pipe.",
+    )(command)
+
+
+def model_options(command: Command) -> Command:
+    """``--model`` and ``--device``."""
+    command = click.option(
+        "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
+    )(command)
+    return click.option("--model", help="Name or folder of the shared model.")(command)
+
+
+def chosen_format(form: Format | None) -> Format:
+    return form or ("table" if sys.stdout.isatty() else "jsonl")
+
+
+class ScaleType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
+    """A range such as ``1-7``."""
+
+    name = "LOW-HIGH"
+
+    def convert(self, value: Any, param: Any, context: Any) -> Scale:
+        try:
+            low, high = str(value).split("-")
+            return Scale(float(low), float(high))
+        except ValueError:
+            self.fail(f"{value!r} is no range; write it like 1-7", param, context)
+
+
+def write_records(records: Iterable[Record], form: Format, columns: Sequence[str]) -> None:
+    """Print records as they come, in any format but table.
+
+    Args:
+        columns: of CSV, in order; nested values are named ``outer.inner``.
+    """
+    rounded = (_rounded(record) for record in records)
+    if form == "jsonl":
+        for record in rounded:
+            click.echo(_json(record))
+    elif form == "json":
+        click.echo("[")
+        separator = ""
+        for record in rounded:
+            click.echo(f"{separator}  {_json(record)}", nl=False)
+            separator = ",\n"
+        click.echo("\n]" if separator else "]")
+    else:
+        writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        for record in rounded:
+            writer.writerow(_flat(record))
+
+
+def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print a table under a title; numbers align at the right, empty columns have no header."""
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = [list(row) for row in rows]
+    table = Table(header_style="bold", show_header=any(columns))
+    for i, column in enumerate(columns):
+        numeric = any(isinstance(row[i], (int, float)) for row in rows)
+        table.add_column(
+            column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+        )
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    if title:
+        console().print(title, markup=False)
+    console().print(table)
+
+
+def console(*, errors: bool = False) -> Console:
+    """A rich console that never wraps pipes at 80 columns nor styles them."""
+    from rich.console import Console
+
+    stream = sys.stderr if errors else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False)
+
+
+def tell(message: str) -> None:
+    """One line for the person, on standard error."""
+    click.echo(message, err=True)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar on standard error while it is a terminal; told (what, done, total).
+
+    A total of 0 means that it is not known yet.
+    """
+    if not sys.stderr.isatty():
+        yield lambda what, done, total: None
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    bar = Progress(*columns, TimeRemainingColumn(), console=console(errors=True), transient=True)
+    with bar:
+        tasks: dict[str, Any] = {}
+
+        def update(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total or None)
+            bar.update(tasks[what], completed=done, total=total or None)
+
+        yield update
+
+
+def _json(record: Record) -> str:
+    return json.dumps(record, allow_nan=False)
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    if isinstance(value, Mapping):
+        return {key: _rounded(item) for key, item in value.items()}
+    return value
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> Record:
+    flat: Record = {}
+    for key, value in record.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif isinstance(value, (list, tuple)):
+            flat[prefix + key] = "-".join(f"{item:g}" for item in value)
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,120 @@
+"""``aesmamba personalize``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aesmamba_sdk.cli.output import (
+    Format,
+    ScaleType,
+    chosen_format,
+    format_option,
+    model_options,
+    progress_bar,
+    tell,
+    write_records,
+)
+from aesmamba_sdk.scores import Scale
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.personalize.report import PersonalizeReport
+
+_COLUMNS = (
+    "user",
+    "version",
+    "method",
+    "shots",
+    "seconds",
+    "srcc",
+    "generic_srcc",
+    "mae",
+    "generic_mae",
+    "trust",
+    "size",
+)
+
+
+@click.command()
+@click.argument("user")
+@click.argument("rated_photos", required=False, type=click.Path(path_type=Path))
+@click.option("--shots", type=click.IntRange(min=2), help="Learn from so many ratings at most.")
+@click.option("--scale", type=ScaleType(), help="Range of the ratings, e.g. 1-7. Default: 1-5.")
+@click.option(
+    "--reach",
+    type=click.Choice(["heads", "stage", "all"]),
+    default="heads",
+    show_default=True,
+    help="What may change: fusion and head; the encoder's last stage too; all of it.",
+)
+@click.option("--seed", default=42, show_default=True, help="Of everything random.")
+@click.option("--dry-run", is_flag=True, help="Only tell how well it would work.")
+@format_option
+@model_options
+def personalize(
+    user: str,
+    rated_photos: Path | None,
+    shots: int | None,
+    scale: Scale | None,
+    reach: Any,
+    seed: int,
+    dry_run: bool,
+    form: Format | None,
+    model: str | None,
+    device: str,
+) -> None:
+    """Learn USER's taste from RATED_PHOTOS.
+
+    RATED_PHOTOS is a folder with ratings.csv or ratings.json (file, score), a folder of star
+    folders 1 to 5, or such a table itself. Without it, learns again from all stored ratings.
+
+    \b
+    Example:
+      aesmamba personalize alice ./rated_photos
+    """
+    from aesmamba_sdk.sdk import AesMamba
+
+    with AesMamba(model, device=device) as sdk, progress_bar() as progress:
+        report = sdk.personalize(
+            user,
+            rated_photos,
+            shots=shots,
+            scale=scale,
+            reach=reach,
+            seed=seed,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    for problem in report.problems:
+        tell(f"skipped: {problem}")
+    if chosen_format(form) == "table":
+        click.echo(describe(report))
+    else:
+        write_records([report.to_dict()], chosen_format(form), _COLUMNS)
+
+
+def describe(report: PersonalizeReport) -> str:
+    """The report in a few lines."""
+    made = "dry run, nothing stored" if report.version is None else f"model v{report.version}"
+    lines = [
+        f"{report.user}: {made}, {report.shots} ratings, {report.seconds:.1f} s, "
+        f"{report.size / 1000:.0f} kB"
+    ]
+    if report.srcc is None:
+        lines.append("too few different ratings to judge by: the generic score on your scale")
+    else:
+        lines += [
+            "held-out ratings    generic  personal",
+            f"  rank correlation  {report.generic_srcc:7.2f}  {report.srcc:8.2f}",
+            f"  mean error        {report.generic_mae:7.2f}  {report.mae:8.2f}",
+            _describe_trust(report.trust),
+        ]
+    return "\n".join(lines)
+
+
+def _describe_trust(trust: float) -> str:
+    if trust == 0:
+        return "no taste beyond the scale was found yet: the generic score, on your scale"
+    return f"the score is {trust:.0%} learned taste, the rest generic; more ratings raise this"

@@ -1,0 +1,119 @@
+"""Photographs for the demo: real ones that installed packages carry, cropped and developed anew.
+
+Every photograph gives the same set of variations, so that two people of opposite tastes have
+something to disagree about. A photograph is either rated or ranked, never both.
+"""
+
+from __future__ import annotations
+
+import csv
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageStat
+
+from aesmamba_sdk.errors import SetupError
+
+_FILES = {
+    "temple": ("sklearn", "datasets/images/china.jpg"),
+    "flower": ("sklearn", "datasets/images/flower.jpg"),
+    "cat": ("skimage", "data/chelsea.png"),
+    "coffee": ("skimage", "data/coffee.png"),
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "motorcycle": ("skimage", "data/motorcycle_left.png"),
+    "rocket": ("skimage", "data/rocket.jpg"),
+    "galaxies": ("skimage", "data/hubble_deep_field.jpg"),
+}
+RATED = ("temple", "cat", "astronaut", "galaxies", "motorcycle")
+"""Photographs that alice and bob rate; the others make the album."""
+
+_LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
+    "as-shot": lambda image: image,
+    "dark": lambda image: ImageEnhance.Brightness(image).enhance(0.45),
+    "bright": lambda image: ImageEnhance.Brightness(image).enhance(1.6),
+    "vivid": lambda image: ImageEnhance.Color(image).enhance(1.8),
+    "grey": lambda image: ImageEnhance.Color(image).enhance(0.0),
+}
+_CROPS = {
+    "whole": (0.0, 0.0, 1.0, 1.0),
+    "left": (0.0, 0.1, 0.6, 0.9),
+    "right": (0.4, 0.1, 1.0, 0.9),
+}
+_LONGEST = 640
+
+
+@dataclass(frozen=True)
+class Taste:
+    """What somebody likes, as a rule that the model is not told.
+
+    Attributes:
+        light: stars per deviation of brightness from middle grey.
+        color: stars per deviation of colourfulness.
+    """
+
+    light: float
+    color: float
+
+    def rate(self, image: Image.Image, noise: float) -> float:
+        """Half stars, 1-5."""
+        _, saturation, value = ImageStat.Stat(image.convert("HSV")).mean
+        stars = 3 + self.light * (value - 128) / 50 + self.color * (saturation - 90) / 50
+        return float(np.clip(round(2 * (stars + noise)) / 2, 1, 5))
+
+
+def write_photos(folder: Path, *, rated: bool) -> None:
+    """Variations of the rated photographs, or of the others, as JPEG files.
+
+    Raises:
+        SetupError: a package that carries the photographs is not installed.
+    """
+    folder.mkdir(parents=True)
+    for name in _FILES:
+        if (name in RATED) == rated:
+            for variation, image in _variations(_open(name)):
+                image.save(folder / f"{name}-{variation}.jpg", quality=92)
+
+
+def write_ratings(folder: Path, taste: Taste, table: Path) -> None:
+    """A ratings.csv of every photo in ``folder``; crops of one photograph share a group."""
+    with table.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["file", "score", "group"])
+        for photo in sorted(folder.glob("*.jpg")):
+            with Image.open(photo) as image:
+                score = taste.rate(image, _noise(photo.name))
+            writer.writerow([photo, score, photo.name.partition("-")[0]])
+
+
+def _variations(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:
+    width, height = image.size
+    for crop, (left, top, right, bottom) in _CROPS.items():
+        part = image.crop(
+            (round(left * width), round(top * height), round(right * width), round(bottom * height))
+        )
+        for look, develop in _LOOKS.items():
+            yield f"{crop}-{look}", develop(part)
+
+
+def _open(name: str) -> Image.Image:
+    package, file = _FILES[name]
+    spec = find_spec(package)
+    path = None if spec is None or spec.origin is None else Path(spec.origin).parent / file
+    if path is None or not path.is_file():
+        raise SetupError(
+            f"the sample photo {Path(file).name} is missing: pip install 'aesmamba-sdk[demo]'",
+            code="demo_photos_missing",
+        )
+    with Image.open(path) as photo:
+        image = photo.convert("RGB")
+    image.thumbnail((_LONGEST, _LONGEST))
+    return image
+
+
+def _noise(name: str) -> float:
+    """People are not consistent to half a star; the same photo always gets the same noise."""
+    return float(np.random.default_rng(zlib.crc32(name.encode())).normal(0, 0.3))

@@ -1,0 +1,177 @@
+"""``aesmamba score`` and ``aesmamba rank``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from aesmamba_sdk.cli.output import (
+    Format,
+    chosen_format,
+    format_option,
+    model_options,
+    progress_bar,
+    tell,
+    write_records,
+    write_table,
+)
+from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.scores import ATTRIBUTES, Score
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.sdk import AesMamba
+
+_COLUMNS = ("path", "schema", "model", "user", "value", "scale", "percentile", "generic", "std")
+CSV_COLUMNS = (
+    *_COLUMNS,
+    "method",
+    *(f"attributes.{name}" for name in ATTRIBUTES),
+    "error.code",
+    "error.message",
+)
+_SOME_FAILED = 1
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--user", help="Whose taste; nobody's by default.")
+@click.option("--attributes", is_flag=True, help="Also the nine attributes.")
+@format_option
+@model_options
+@click.pass_context
+def score(
+    context: click.Context,
+    photos: Sequence[Path],
+    user: str | None,
+    attributes: bool,
+    form: Format | None,
+    model: str | None,
+    device: str,
+) -> None:
+    """Score photos and folders of photos, in order.
+
+    \b
+    Example:
+      aesmamba score ~/Pictures/trip --format csv > scores.csv
+      aesmamba score beach.jpg --attributes
+    """
+    from aesmamba_sdk.sdk import AesMamba
+
+    with AesMamba(model, device=device) as sdk, _Tally() as tally:
+        scores = tally.count(_stream(sdk, photos, user, attributes))
+        if chosen_format(form) == "table":
+            _write_scores(list(scores), attributes=attributes)
+        else:
+            write_records((s.to_dict() for s in scores), chosen_format(form), CSV_COLUMNS)
+    context.exit(tally.exit_code)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--user", help="Whose taste; nobody's by default.")
+@click.option("--top", type=click.IntRange(min=1), help="Only the best so many.")
+@click.option("--attributes", is_flag=True, help="Also the nine attributes.")
+@format_option
+@model_options
+@click.pass_context
+def rank(
+    context: click.Context,
+    photos: Sequence[Path],
+    user: str | None,
+    top: int | None,
+    attributes: bool,
+    form: Format | None,
+    model: str | None,
+    device: str,
+) -> None:
+    """Rank photos from best to worst.
+
+    \b
+    Example:
+      aesmamba rank ~/Pictures/trip --user alice --top 20
+    """
+    from aesmamba_sdk.sdk import AesMamba
+
+    with AesMamba(model, device=device) as sdk, _Tally() as tally:
+        scores = list(tally.count(_stream(sdk, photos, user, attributes)))
+        ranked = sorted(
+            (s for s in scores if s.value is not None), key=lambda s: -(s.value or 0.0)
+        )[:top]
+        ranked += [s for s in scores if s.value is None]
+        if chosen_format(form) == "table":
+            _write_scores(ranked, attributes=attributes, numbered=True)
+        else:
+            write_records((s.to_dict() for s in ranked), chosen_format(form), CSV_COLUMNS)
+    context.exit(tally.exit_code)
+
+
+class _Tally:
+    """Counts scored and failed photos, names the failures, and knows the exit code."""
+
+    def __init__(self) -> None:
+        self.scored = self.failed = 0
+
+    @property
+    def exit_code(self) -> int:
+        return _SOME_FAILED if self.failed else 0
+
+    def count(self, scores: Iterable[Score]) -> Iterator[Score]:
+        with progress_bar() as progress:
+            for s in scores:
+                if s.error is None:
+                    self.scored += 1
+                else:
+                    self.failed += 1
+                    tell(f"skipped: {s.error.message}")
+                progress("photos", self.scored + self.failed, 0)
+                yield s
+
+    def __enter__(self) -> _Tally:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None and self.failed:
+            tell(f"{self.failed} of {self.failed + self.scored} photos could not be scored")
+
+
+def _stream(
+    sdk: AesMamba, photos: Sequence[Path], user: str | None, attributes: bool
+) -> Iterator[Score]:
+    """Scores of what was named; finding no photo at all is an error, not an empty success."""
+    empty = True
+    for s in sdk.score_many(photos, user=user, attributes=attributes):
+        empty = False
+        yield s
+    if empty:
+        raise SetupError(
+            f"no photos in {', '.join(map(str, photos))}: name photos, or folders that hold some",
+            code="no_photos",
+        )
+
+
+def _write_scores(scores: Sequence[Score], *, attributes: bool, numbered: bool = False) -> None:
+    good = [s for s in scores if s.value is not None]
+    if not good:
+        return
+    personal = good[0].user is not None
+    columns = (["#"] if numbered else []) + ["Photo", "Score", "Percentile"]
+    columns += ["Generic", "±"] if personal else []
+    columns += [name.replace("_", " ") for name in good[0].attributes or ()]
+    common = os.path.commonpath([os.path.dirname(s.path or "") for s in good])  # noqa: PTH120
+    rows = []
+    for i, s in enumerate(good, 1):
+        row: list[object] = [i] if numbered else []
+        row += [os.path.relpath(s.path or "", common or "."), s.value, _percent(s.percentile)]
+        row += [s.generic, s.std] if personal else []
+        row += list((s.attributes or {}).values())
+        rows.append(row)
+    whose = f" for {good[0].user} ({good[0].method})" if personal else ""
+    write_table(f"{common or '.'}: scores{whose}, scale {good[0].scale}", columns, rows)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{share:.0%}"

@@ -1,0 +1,274 @@
+"""The commands as people and scripts use them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import resource
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from aesmamba_sdk.cli import main
+from aesmamba_sdk.cli.score import CSV_COLUMNS
+from tests import toy
+
+
+@pytest.fixture
+def run(toy_model, monkeypatch):
+    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
+
+    def invoke(*arguments, **options):
+        return CliRunner().invoke(main, [str(a) for a in arguments], **options)
+
+    return invoke
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return toy.write_photos(tmp_path / "photos", 5)
+
+
+def commands(group=main, path=()):
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+@pytest.mark.parametrize(
+    ("path", "command"), list(commands()), ids=lambda v: "-".join(v) if isinstance(v, tuple) else ""
+)
+def test_every_command_has_help_with_an_example(path, command):
+    assert command.help
+    assert f"Example:\n      aesmamba {' '.join(path)}".replace(
+        "      ", "  "
+    ) in command.help.replace("      ", "  ")
+
+
+class TestScore:
+    def test_jsonl_is_one_strict_object_a_photo_in_order(self, run, photos):
+        result = run("score", photos[0].parent, "--attributes", "--format", "jsonl")
+        records = [json.loads(line) for line in result.stdout.splitlines()]
+        assert result.exit_code == 0
+        assert [r["path"] for r in records] == [str(p) for p in photos]
+        assert records[0].keys() == {
+            "path",
+            "schema",
+            "model",
+            "value",
+            "scale",
+            "percentile",
+            "attributes",
+        }
+        assert (records[0]["schema"], records[0]["scale"]) == (1, [1.0, 5.0])
+
+    def test_a_pipe_gets_jsonl_without_asking(self, run, photos):
+        assert run("score", photos[0]).stdout == run("score", photos[0], "--format", "jsonl").stdout
+
+    def test_json_is_the_same_as_one_array(self, run, photos):
+        array = json.loads(run("score", *photos, "--format", "json").stdout)
+        lines = run("score", *photos, "--format", "jsonl").stdout.splitlines()
+        assert array == [json.loads(line) for line in lines]
+
+    def test_csv_has_stable_columns(self, run, photos):
+        photos[1].write_bytes(b"")
+        result = run("score", *photos, "--format", "csv", "--attributes")
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        assert tuple(rows[0]) == CSV_COLUMNS
+        assert rows[0]["scale"] == "1-5"
+        assert float(rows[0]["attributes.color"]) > 0
+        assert rows[1]["error.code"] == "photo_empty"
+
+    def test_a_bad_photo_is_named_and_the_exit_code_is_one(self, run, photos):
+        photos[2].write_bytes(b"nonsense")
+        result = run("score", *photos, "--format", "jsonl")
+        assert result.exit_code == 1
+        assert "002.png" in result.stderr
+        assert "1 of 5 photos" in result.stderr
+        assert sum("value" in json.loads(line) for line in result.stdout.splitlines()) == 4
+
+    def test_an_empty_folder_is_wrong_usage(self, run, tmp_path):
+        (tmp_path / "empty").mkdir()
+        result = run("score", tmp_path / "empty")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "no photos" in result.stderr
+
+    def test_an_unknown_user_is_wrong_usage(self, run, photos):
+        result = run("score", photos[0], "--user", "nobody")
+        assert result.exit_code == 2
+        assert "nobody" in result.stderr
+
+    def test_tables_name_photos_below_their_common_folder(self, run, photos):
+        out = run("rank", photos[0].parent, "--format", "table", "--top", 2).stdout
+        assert str(photos[0].parent) in out.replace("\n", "")
+        assert sum(".png" in line for line in out.splitlines()) == 2
+
+    @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
+    @pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
+    def test_a_file_name_that_is_not_text_is_scored(self, toy_model, tmp_path, form):
+        folder = tmp_path / "odd"
+        folder.mkdir()
+        toy.photo(0.5, 1).save(folder / os.fsdecode(b"caf\xe9.png"))
+        result = aesmamba("score", folder, "--format", form, model=toy_model)
+        assert result.returncode == 0, result.stderr
+
+    def test_ranking_is_best_first(self, run, photos):
+        lines = run("rank", *photos).stdout.splitlines()
+        values = [json.loads(line)["value"] for line in lines]
+        assert values == sorted(values, reverse=True)
+
+
+class TestUser:
+    def test_a_life(self, run, tmp_path):
+        assert (
+            run("user", "add", "alice", "--openness", 4, "--photo-experience", "expert").exit_code
+            == 0
+        )
+        shown = json.loads(run("user", "show", "alice").stdout)
+        assert shown["traits"] == {"openness": 4.0, "photo_experience": "expert"}
+        assert "openness score is 4" in shown["prompt"]
+        run("user", "set", "alice", "--openness", 5, "--unset", "photo-experience")
+        result = run("user", "set", "alice", "--openness", 5, "--unset", "photo_experience")
+        assert json.loads(result.stdout)["traits"] == {"openness": 5.0}
+        run("user", "export", "alice", "-o", tmp_path / "a.json")
+        assert run("user", "remove", "alice", "--yes").exit_code == 0
+        assert json.loads(run("user", "import", tmp_path / "a.json").stdout)["name"] == "alice"
+        assert "alice" in run("user", "list", "--format", "table").stdout
+
+    def test_without_a_name_it_is_whoever_is_logged_in(self, run, monkeypatch):
+        monkeypatch.setenv("LOGNAME", "carol")
+        assert json.loads(run("user", "add", "--openness", 4).stdout)["name"] == "carol"
+        assert json.loads(run("user", "show").stdout)["name"] == "carol"
+
+    def test_scores_of_another_range_are_converted(self, run):
+        added = run("user", "add", "alice", "--openness", 5, "--trait-scale", "1-5")
+        assert json.loads(added.stdout)["traits"] == {"openness": 10.0}
+
+    def test_a_value_out_of_range_names_it(self, run):
+        result = run("user", "add", "alice", "--openness", 11)
+        assert result.exit_code == 2
+        assert "openness" in result.stderr
+        assert run("user", "show", "alice").exit_code == 2, "nothing was added"
+
+    def test_removing_asks_first(self, run):
+        run("user", "add", "alice")
+        assert run("user", "remove", "alice", input="n\n").exit_code == 1
+        assert run("user", "show", "alice").exit_code == 0
+        assert run("user", "remove", "alice", input="y\n").exit_code == 0
+
+    def test_the_quiz_fills_in_five_scores(self, run):
+        run("user", "add", "alice")
+        result = run("user", "quiz", "alice", input="5\n" * 20)
+        traits = json.loads(result.stdout)["traits"]
+        assert set(traits) == {
+            "openness",
+            "conscientiousness",
+            "extroversion",
+            "agreeableness",
+            "neuroticism",
+        }
+        assert "1 very inaccurate" in result.stderr
+
+    @pytest.mark.parametrize("text", ["not json", "[1]", '{"name": "x", "taste": 1}'])
+    def test_a_bad_profile_is_refused(self, run, tmp_path, text):
+        (tmp_path / "p.json").write_text(text)
+        assert run("user", "import", tmp_path / "p.json").exit_code == 2
+        assert run("user", "list").stdout == ""
+
+
+class TestPersonalize:
+    def test_the_report_is_for_people_or_programs(self, run, tmp_path):
+        table = toy.write_ratings(toy.write_photos(tmp_path / "rated", 20))
+        run("user", "add", "alice")
+        record = json.loads(run("personalize", "alice", table).stdout)
+        assert (record["shots"], record["version"]) == (20, 1)
+        text = run("personalize", "alice", table, "--dry-run", "--format", "table").stdout
+        assert "dry run" in text
+        assert "rank correlation" in text
+
+    def test_problems_are_named(self, run, tmp_path):
+        table = toy.write_ratings(toy.write_photos(tmp_path / "rated", 20))
+        with table.open("a") as stream:
+            stream.write("gone.png,3\n")
+        run("user", "add", "alice")
+        result = run("personalize", "alice", table.parent)
+        assert result.exit_code == 0
+        assert "gone.png" in result.stderr
+
+    def test_no_ratings_is_wrong_usage(self, run, tmp_path):
+        run("user", "add", "alice")
+        result = run("personalize", "alice", tmp_path)
+        assert result.exit_code == 2
+        assert "ratings.csv" in result.stderr
+
+
+class TestModelAndDoctor:
+    def test_a_public_file_becomes_a_named_model(self, run, photos):
+        from pathlib import Path
+
+        parity = next((Path(__file__).parents[1] / "model" / "parity").glob("gen1*.pt*"))
+        assert run("model", "import", parity, "--name", "mine").exit_code == 0
+        assert "mine" in run("model", "list", "--format", "table").stdout
+        again = run("model", "import", parity, "--name", "mine")
+        assert (again.exit_code, "exists already" in again.stderr) == (2, True)
+        refused = run("score", photos[0], "--model", "mine")
+        assert (refused.exit_code, "without heads" in refused.stderr) == (2, True)
+
+    def test_doctor_says_what_is_in_use(self, run, toy_model):
+        result = run("doctor")
+        records = {r["check"]: r for r in map(json.loads, result.stdout.splitlines())}
+        assert result.exit_code == 0
+        assert "torch: in use" in records["scan"]["message"]
+        assert "toy@" in records["model"]["message"]
+        assert "0 people" in records["database"]["message"]
+
+    def test_doctor_goes_on_past_what_is_broken(self, run):
+        result = run("doctor", "--model", "nowhere", "--format", "table")
+        assert result.exit_code == 1
+        assert "no model 'nowhere'" in result.stdout
+        assert "people" in result.stdout
+
+
+def aesmamba(*arguments, model=None, script=None):
+    code = script or "from aesmamba_sdk.cli import main; main()"
+    environment = os.environ | ({"AESMAMBA_MODEL": str(model)} if model else {})
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, env=environment)
+
+
+def processor_seconds(*arguments) -> float:
+    """Of the child alone, at its best of three: other programs cannot slow it."""
+
+    def once():
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert aesmamba(*arguments).returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    return min(once() for _ in range(3))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "limit"),
+    [(["--help"], 0.3), (["user", "list"], 0.6), (["user", "add", "--help"], 0.6)],
+)
+def test_light_commands_start_at_once(arguments, limit):
+    assert processor_seconds(*arguments) < limit
+
+
+def test_user_commands_load_neither_torch_nor_numpy():
+    script = (
+        "import sys; from aesmamba_sdk.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'numpy', 'transformers', 'peft'} & set(sys.modules)"
+    )
+    for arguments in (["user", "add", "alice", "--openness", "4"], ["user", "list"], ["--help"]):
+        result = aesmamba(*arguments, script=script)
+        assert result.returncode == 0, result.stderr
