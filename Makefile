@@ -3,7 +3,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: test lint install clean
+.PHONY: demo test lint install clean
+
+demo: $(STAMP)
+	$(BIN)/aesmamba demo
 
 install: $(STAMP)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
 from urllib.parse import quote
 
@@ -57,6 +59,13 @@ def embeddings_file(home: Path) -> Path:
 def personal_folder(home: Path) -> Path:
     """Parent of the personal models' folders."""
     return home / "personal"
+
+
+def user_folder(home: Path, user: str) -> Path:
+    """All versions of one person's model: a readable name, fit for every file system."""
+    digest = hashlib.blake2b(user.casefold().encode(), digest_size=4).hexdigest()
+    readable = re.sub(r"[^a-z0-9]+", "-", user.casefold())[:24].strip("-")
+    return personal_folder(home) / f"{readable}-{digest}"
 
 
 def models_folder(home: Path) -> Path:

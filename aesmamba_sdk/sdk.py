@@ -217,7 +217,7 @@ class AesMamba:
             PersonalizeError: too few photos could be used, or another run for this user won.
         """
         from aesmamba_sdk.personalize.fit import fit_personal
-        from aesmamba_sdk.personalize.folder import folder_size, new_version, version_folder
+        from aesmamba_sdk.personalize.folder import folder_size, new_version
         from aesmamba_sdk.profiles.prompts import SubjectPrompt
 
         started = time.monotonic()
@@ -225,8 +225,8 @@ class AesMamba:
         gathered = self._gather(person.name, rated, scale, not dry_run, progress)
         support = gathered.support(shots, seed, self.backbone.config.scale)
         version = self.models.next_version(person.name)
-        place = version_folder(person.name, version)
-        with new_version(paths.personal_folder(self.home), place, keep=not dry_run) as folder:
+        place = paths.user_folder(self.home, person.name) / f"v{version:04}"
+        with new_version(place, keep=not dry_run) as folder:
             record, evaluation = fit_personal(
                 folder,
                 self.backbone,
@@ -251,7 +251,7 @@ class AesMamba:
             self.models.activate(
                 person.name,
                 version=version,
-                folder=place,
+                folder=place.relative_to(paths.personal_folder(self.home)).as_posix(),
                 method=record.method,
                 backbone=record.backbone,
                 shots=record.shots,
@@ -265,10 +265,10 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
         """
-        for place in self.users.remove(name):
-            folder = paths.personal_folder(self.home) / place
-            shutil.rmtree(folder.parent, ignore_errors=True)
-        self._scorers.clear()
+        self.users.remove(name)
+        shutil.rmtree(paths.user_folder(self.home, name), ignore_errors=True)
+        with self._loading:
+            self._scorers.clear()
 
     def close(self) -> None:
         """Close the files; using the object again opens them again."""

@@ -16,10 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.vocabulary import VOCABULARY_FILE
 
 TOKENIZER_FILE = "tokenizer.json"
-_OLD_VOCABULARY = "vocab.txt"
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 MAX_TOKENS = 512
+_WORD_LIST = "vocab.txt"
 
 
 @dataclass(frozen=True)
@@ -110,15 +112,8 @@ class TextTokenizer:
 
     @classmethod
     def compact(cls) -> TextTokenizer:
-        """The vocabulary of :meth:`TextConfig.compact`."""
-        from aesmamba_sdk.model.vocabulary import VOCABULARY_FILE
-
-        return cls.load(VOCABULARY_FILE.parent)
-
-    @classmethod
-    def compact(cls) -> TextTokenizer:
         """The small vocabulary of ``TextConfig.compact``; it knows every ASCII character."""
-        return cls.load(vocabulary.FOLDER)
+        return cls(_read_tokenizer(VOCABULARY_FILE))
 
     @classmethod
     def load(cls, folder: Path) -> TextTokenizer:
@@ -133,10 +128,10 @@ class TextTokenizer:
         file = folder / TOKENIZER_FILE
         if file.is_file():
             return cls(_read_tokenizer(file))
-        if (folder / VOCABULARY_FILE).is_file():
-            return cls(_read_vocabulary(folder))
+        if (folder / _WORD_LIST).is_file():
+            return cls(_read_word_list(folder))
         raise CheckpointError(
-            f"{file} is missing, and so is {VOCABULARY_FILE}: the model cannot read text without"
+            f"{file} is missing, and so is {_WORD_LIST}: the model cannot read text without one"
         )
 
     @property
@@ -155,27 +150,6 @@ class TextTokenizer:
         ids = torch.tensor([e.ids for e in encoded])
         mask = torch.tensor([e.attention_mask for e in encoded])
         return ids, mask
-
-
-def _read_old_vocabulary(folder: Path) -> Any:
-    """BERT's tokenizer from one token a line, as releases before ``tokenizer.json`` have it."""
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-
-    config = folder / "tokenizer_config.json"
-    lowercase = True
-    if config.is_file():
-        lowercase = json.loads(config.read_text(encoding="utf-8")).get("do_lower_case", True)
-    words = (folder / _OLD_VOCABULARY).read_text(encoding="utf-8").splitlines()
-    vocabulary = {word: number for number, word in enumerate(words)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    try:
-        ends = (("[SEP]", vocabulary["[SEP]"]), ("[CLS]", vocabulary["[CLS]"]))
-    except KeyError as error:
-        raise CheckpointError(f"{folder / _OLD_VOCABULARY} has no {error.args[0]} token") from error
-    tokenizer.post_processor = processors.BertProcessing(*ends)
-    return tokenizer
 
 
 def bert_tokenizer(
@@ -224,20 +198,20 @@ def _read_tokenizer(file: Path) -> Any:
         raise CheckpointError(f"{file} is not a tokenizer: {error}") from error
 
 
-def _read_vocabulary(folder: Path) -> Any:
-    file, config_file = folder / VOCABULARY_FILE, folder / TOKENIZER_CONFIG_FILE
+def _read_word_list(folder: Path) -> Any:
+    file, config_file = folder / _WORD_LIST, folder / "tokenizer_config.json"
     try:
         with file.open(encoding="utf-8") as lines:
             tokens = {line.rstrip("\n"): i for i, line in enumerate(lines)}
-        text = config_file.read_text(encoding="utf-8") if config_file.is_file() else "{}"
-        config = dict(json.loads(text))
+        config = json.loads(config_file.read_text("utf-8")) if config_file.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{folder} is not a BERT folder: {error}") from error
+    try:
         return bert_tokenizer(
             tokens,
             lowercase=config.get("do_lower_case", True),
             strip_accents=config.get("strip_accents"),
             split_chinese=config.get("tokenize_chinese_chars", True),
         )
-    except (OSError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{folder} is not a BERT tokenizer's folder: {error}") from error
     except CheckpointError as error:
         raise CheckpointError(f"{file}: {error}") from error

@@ -5,9 +5,7 @@ A version is written beside its place and moved there whole, so nothing half-wri
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -65,24 +63,16 @@ class SavedAdapter:
     mask: Tensor
 
 
-def version_folder(user: str, version: int) -> str:
-    """Place of a version below the personal folder: readable, and fit for every file system."""
-    digest = hashlib.blake2b(user.casefold().encode(), digest_size=4).hexdigest()
-    readable = re.sub(r"[^a-z0-9]+", "-", user.casefold())[:24].strip("-")
-    return f"{readable}-{digest}/v{version:04d}"
-
-
 @contextmanager
-def new_version(parent: Path, folder: str, *, keep: bool = True) -> Iterator[Path]:
-    """A place to write to that becomes ``parent / folder`` when the block ends well.
+def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
+    """A place to write to that becomes the folder ``target`` when the block ends well.
 
     With ``keep`` false it disappears instead.
 
     Raises:
         PersonalizeError: that version exists already.
     """
-    target = parent / folder
-    ensure_private(parent)
+    ensure_private(target.parent.parent)
     ensure_private(target.parent)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:

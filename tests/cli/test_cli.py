@@ -13,8 +13,10 @@ import sys
 import click
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
-from aesmamba_sdk.cli import main
+from aesmamba_sdk.cli import main, sample_photos
+from aesmamba_sdk.cli.sample_photos import RATED, Taste, write_photos
 from aesmamba_sdk.cli.score import CSV_COLUMNS
 from tests import toy
 
@@ -207,6 +209,43 @@ class TestPersonalize:
         result = run("personalize", "alice", tmp_path)
         assert result.exit_code == 2
         assert "ratings.csv" in result.stderr
+
+
+class TestDemo:
+    def test_the_story_is_told_and_leaves_nothing_behind(self, run, home):
+        result = run("demo")
+        assert result.exit_code == 0, result.output
+        for chapter in (
+            "1. What everyone likes",
+            "2. Two people",
+            "4. Learning from bob",
+            "5. The",
+        ):
+            assert chapter in result.stdout
+        assert not home.exists()
+
+    def test_a_photograph_is_rated_or_ranked_never_both(self, tmp_path):
+        for rated in (True, False):
+            write_photos(tmp_path / str(rated), rated=rated)
+        rated, album = (
+            {p.name.partition("-")[0] for p in (tmp_path / which).iterdir()}
+            for which in ("True", "False")
+        )
+        assert rated == set(RATED)
+        assert not rated & album
+
+    def test_opposite_tastes_disagree_on_every_photograph(self, tmp_path):
+        write_photos(tmp_path / "album", rated=False)
+        for photo in (tmp_path / "album").iterdir():
+            with Image.open(photo) as image:
+                loves, hates = (Taste(s, s).rate(image, 0.0) for s in (1.0, -1.0))
+            assert loves + hates == pytest.approx(6, abs=0.5)
+
+    def test_a_missing_package_is_named(self, run, monkeypatch):
+        monkeypatch.setattr(sample_photos, "find_spec", lambda package: None)
+        result = run("demo")
+        assert result.exit_code == 2
+        assert "aesmamba-sdk[demo]" in result.stderr
 
 
 class TestModelAndDoctor:

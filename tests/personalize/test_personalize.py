@@ -12,9 +12,10 @@ from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.paths import user_folder
 from aesmamba_sdk.personalize.blend import Affine, trust
 from aesmamba_sdk.personalize.fit import Support, fit_personal
-from aesmamba_sdk.personalize.folder import new_version, version_folder
+from aesmamba_sdk.personalize.folder import new_version
 from aesmamba_sdk.personalize.network import REACHES, PersonalNetwork
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from tests import toy
@@ -178,6 +179,7 @@ def test_scoring_needs_neither_peft_nor_bert(toy_model, tmp_path, backbone):
 import sys, torch, numpy as np
 from pathlib import Path
 from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.paths import user_folder
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 backbone = Backbone(Path({str(toy_model)!r}), torch.device("cpu"))
 x = np.ones((2, 24), np.float32)
@@ -211,7 +213,7 @@ class TestFolder:
 
     def test_a_version_appears_whole_or_not_at_all(self, tmp_path):
         def fail():
-            with new_version(tmp_path, "alice/v0001") as folder:
+            with new_version(tmp_path / "alice/v0001") as folder:
                 (folder / "half").touch()
                 raise RuntimeError
 
@@ -221,9 +223,9 @@ class TestFolder:
 
     def test_the_second_of_two_runs_is_told(self, tmp_path):
         def run_beside_another():
-            with new_version(tmp_path, "alice/v0001") as mine:
+            with new_version(tmp_path / "alice/v0001") as mine:
                 (mine / "a").touch()
-                with new_version(tmp_path, "alice/v0001") as theirs:
+                with new_version(tmp_path / "alice/v0001") as theirs:
                     (theirs / "b").touch()
 
         with pytest.raises(PersonalizeError, match="another run") as caught:
@@ -233,7 +235,9 @@ class TestFolder:
 
     @pytest.mark.parametrize("user", ["Zoë", "a/b", "x.", "CON", "名" * 64])
     def test_every_name_has_a_folder(self, tmp_path, user):
-        with new_version(tmp_path, version_folder(user, 1)) as folder:
+        target = user_folder(tmp_path, user) / "v0001"
+        with new_version(target) as folder:
             (folder / "a").touch()
-        assert (tmp_path / version_folder(user, 1) / "a").is_file()
-        assert version_folder(user, 1).count("/") == 1
+        assert (target / "a").is_file()
+        assert target.parent.parent == tmp_path / "personal"
+        assert user_folder(tmp_path, user) != user_folder(tmp_path, user + "2")

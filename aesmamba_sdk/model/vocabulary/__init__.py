@@ -1,12 +1,13 @@
-"""The 3000 words and pieces that the ``nano`` model reads, made from English of our own.
+"""The words and pieces that the ``nano`` model reads, made from English of our own.
 
-``FOLDER`` holds them as ``tokenizer.json``; ``TextTokenizer.compact()`` reads it. They are rebuilt
-from ``corpus.txt`` and the prompts with ``python -m aesmamba_sdk.model.vocabulary.build``; a model
-trained before reads text with the tokenizer of its own folder.
+``TextTokenizer.compact()`` reads the file. It is rebuilt from ``corpus.txt`` and the prompts with
+``python -m aesmamba_sdk.model.vocabulary.build``; a model trained before reads text with the
+tokenizer of its own folder.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+CORPUS_FILE = Path(__file__).parent / "corpus.txt"
+VOCABULARY_FILE = Path(__file__).parent / "tokenizer.json"

@@ -13,12 +13,12 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer
 
-from aesmamba_sdk.model.text import SPECIAL_TOKENS, TOKENIZER_FILE, bert_tokenizer
-from aesmamba_sdk.model.vocabulary import FOLDER
+from aesmamba_sdk.model.text import SPECIAL_TOKENS, TextConfig, bert_tokenizer
+from aesmamba_sdk.model.vocabulary import CORPUS_FILE, VOCABULARY_FILE
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import BIG_FIVE, EXPERIENCE_LEVELS, Traits
 
-SIZE = 3000
+SIZE = TextConfig.compact().vocab_size
 PIECES = 400
 """How many tokens at least are parts of words."""
 
@@ -26,8 +26,8 @@ ENDINGS = ("s", "es", "d", "ed", "ing", "ly", "ness")
 PIECE_LENGTHS = range(2, 6)
 _ALPHANUMERIC = string.ascii_lowercase + string.digits
 # Prose has these as well as ASCII. BERT splits at punctuation alone, so signs also follow a digit.
-_TYPOGRAPHY = "‘’“”–—…"
-_SIGNS = "°€£×"
+_TYPOGRAPHY = "‘’“”–—…"  # noqa: RUF001
+_SIGNS = "°€£"
 _COMMON = 2
 
 
@@ -37,12 +37,13 @@ def build() -> Tokenizer:
     tokens = [*SPECIAL_TOKENS, *alphabet()]
     tokens += _without(tokens, whole_words(counts))[: SIZE - PIECES - len(tokens)]
     tokens += _without(tokens, pieces(counts))[: SIZE - len(tokens)]
-    return bert_tokenizer({token: i for i, token in enumerate(tokens)})
+    tokenizer: Tokenizer = bert_tokenizer({token: i for i, token in enumerate(tokens)})
+    return tokenizer
 
 
 def read_corpus() -> list[str]:
     """The lines of ``corpus.txt`` that are not headings."""
-    lines = (FOLDER / "corpus.txt").read_text(encoding="utf-8").splitlines()
+    lines = CORPUS_FILE.read_text(encoding="utf-8").splitlines()
     return [line for line in lines if not line.startswith("#")]
 
 
@@ -82,12 +83,16 @@ def count_words(texts: Iterable[str]) -> Counter[str]:
 
 
 def whole_words(counts: Counter[str]) -> list[str]:
-    """Words worth a token, the commonest first, short before long.
+    """All words, the commonest first and short before long.
 
-    A rare word that is another with an ending is left to the pieces.
+    Rare ones that are another word with an ending come last: pieces read them well.
     """
-    words = [w for w in counts if counts[w] >= _COMMON or not _is_inflected(w, counts)]
-    return sorted(words, key=lambda word: (-counts[word], len(word), word))
+
+    def rank(word: str) -> tuple[bool, int, int, str]:
+        spare = counts[word] < _COMMON and _is_inflected(word, counts)
+        return spare, -counts[word], len(word), word
+
+    return sorted(counts, key=rank)
 
 
 def pieces(counts: Counter[str]) -> list[str]:
@@ -116,7 +121,7 @@ def _without(known: Iterable[str], tokens: Iterable[str]) -> list[str]:
 
 def main() -> None:
     """Rewrite the file that ships."""
-    build().save(str(FOLDER / TOKENIZER_FILE))
+    build().save(str(VOCABULARY_FILE))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,112 @@
+"""The recipe's parts on made photos, and the teacher against real ones."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.config import preset
+from aesmamba_sdk.train import nano
+from aesmamba_sdk.train.data import PhotoSet, data_folder, para_fiaa
+from aesmamba_sdk.train.loop import embed, predict, resize
+from aesmamba_sdk.train.teacher import MobileNetV2Teacher, _pad_same
+
+
+def made_photos(count: int, seed: int) -> PhotoSet:
+    """Plain photos, all of whose attributes are their brightness."""
+    rng = np.random.default_rng(seed)
+    level = rng.integers(20, 235, count)
+    pixels = np.broadcast_to(level[:, None, None, None], (count, 36, 36, 3)).astype(np.uint8)
+    scores = torch.from_numpy(1 + 4 * level / 255).float()[:, None].expand(-1, 9).contiguous()
+    return PhotoSet(tuple(map(str, range(count))), pixels, scores)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    return AesMamba(preset("nano", variant="F"))
+
+
+def test_heads_begin_at_the_mean_label(model):
+    photos = made_photos(20, 0)
+    nano.start_at_means(model, photos)
+    assert torch.allclose(predict(model, photos, 32).mean(0), photos.scores.mean(0), atol=0.2)
+
+
+def test_the_other_attributes_are_learned_and_the_pretrained_heads_stay(model):
+    photos, validation, unseen = (made_photos(64, seed) for seed in range(3))
+    before = predict(model, unseen, 32)
+    nano.adapt_heads(model, photos, validation, 32, seed=0)
+    after = predict(model, unseen, 32)
+    assert torch.equal(before[:, :2], after[:, :2])
+    assert all(srcc(after[:, i], unseen.scores[:, i]) > 0.9 for i in range(2, 9))
+
+
+def test_the_size_is_the_one_that_ranks_best(model, monkeypatch):
+    photos = made_photos(10, 0)
+    right = photos.scores
+    monkeypatch.setattr(
+        nano, "predict", lambda model, photos, size: right if size == 144 else -right
+    )
+    assert nano.choose_size(model, photos, (128, 144, 160)) == 144
+
+
+def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model):
+    shipped = nano.assemble(model, 32, seed=0)
+    images = torch.randn(2, 3, 32, 32)
+    ids, mask = shipped.tokenizer.encode(["My age is 30.", "I like quiet, dark pictures."])
+    with torch.no_grad():
+        expected = model.eval()(images).scores
+        assert torch.equal(shipped(images).scores, expected)
+        assert torch.allclose(shipped(images, ids, mask).scores, expected, atol=1e-6)
+    assert "no commercial use" in shipped.config.license
+
+
+def test_figures_of_a_perfect_model(model):
+    photos = made_photos(50, 0)
+    features = embed(model, photos, 32)
+    with torch.no_grad():
+        target = model.heads(features).scores
+    rows = nano.figures(model, features, target, seed=0)
+    assert rows["color"]["srcc"] == 1
+    assert rows["color"]["srcc_interval"] == [1, 1]
+    assert abs(rows["color"]["mean_error"]) < 1e-6
+
+
+@pytest.mark.parametrize(("size", "stride"), [(7, 1), (8, 2), (7, 2), (9, 2)])
+def test_padding_gives_the_sizes_of_tensorflow(size, stride):
+    padded = _pad_same(torch.ones(1, 1, size, size), 3, stride)
+    assert (padded.shape[-1] - 3) // stride + 1 == -(-size // stride)
+    column = padded[0, 0, :, size // 2].tolist()
+    before, after = column.index(1), column[::-1].index(1)
+    assert after - before in (0, 1), "what is odd lies at the end"
+
+
+def test_a_missing_teacher_is_named(tmp_path):
+    with pytest.raises(SetupError, match=r"teacher\.tflite"):
+        MobileNetV2Teacher.from_tflite(tmp_path / "teacher.tflite")
+
+
+@pytest.mark.data
+def test_the_teacher_sees_what_people_like(tmp_path):
+    """Were a layer read wrongly, a linear head on its features would learn nothing."""
+    teacher = MobileNetV2Teacher.from_tflite(data_folder() / nano._TEACHER)
+    photos = para_fiaa(data_folder() / "para", tmp_path, test=True)
+    pooled = []
+    for rows in np.array_split(np.arange(len(photos)), 10):
+        pixels, _ = photos.batch(rows)
+        maps = teacher(resize(pixels, 128) / 255)
+        assert {s: (m.shape[1], m.shape[2]) for s, m in maps.items()} == {
+            4: (24, 32), 8: (32, 16), 16: (96, 8), 32: (1280, 4),
+        }  # fmt: skip
+        pooled.append(maps[32].mean((2, 3)))
+    x, y = torch.cat(pooled).double(), photos.scores[:, 0].double()
+    train, test = slice(0, 350), slice(350, None)
+    x = (x - x[train].mean(0)) / (x[train].std(0) + 1e-6)
+    gram = x[train].T @ x[train] + 1000 * torch.eye(x.shape[1], dtype=torch.float64)
+    weights = torch.linalg.solve(gram, x[train].T @ (y[train] - y[train].mean()))
+    assert srcc(x[test] @ weights, y[test]) > 0.4
