@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 import torch
 
@@ -11,6 +13,18 @@ from tests import toy
 
 # Toy models gain nothing from more, and tests that run side by side would fight over the cores.
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Tests of the research data or of a GPU run where these are, and say so where not."""
+    missing = {
+        "data": None if os.environ.get("AESMAMBA_DATA") else "AESMAMBA_DATA names no data folder",
+        "cuda": None if torch.cuda.is_available() else "no CUDA device",
+    }
+    for item in items:
+        for marker, reason in missing.items():
+            if reason and item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

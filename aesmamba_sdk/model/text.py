@@ -72,6 +72,9 @@ class TextConfig:
         return cls(**record)
 
 
+_SHARED_FIELDS = tuple(f for f in dataclasses.fields(TextConfig) if f.name != "pooler")
+
+
 class TextEncoder(nn.Module):
     """Words to token features F_t; all tokens are given, padding is masked.
 
@@ -92,6 +95,29 @@ class TextEncoder(nn.Module):
         width = config.hidden_size
         same = out_features in (None, width)
         self.projection = nn.Identity() if same else nn.Linear(width, out_features or width)
+
+    @classmethod
+    def from_bert(cls, source: str | Path, *, out_features: int | None = None) -> TextEncoder:
+        """An encoder with the weights of any BERT of ``transformers``, its pooling layer left out.
+
+        Args:
+            source: a folder of a BertModel, or a name on the hub, such as ``bert-base-uncased``,
+                which is downloaded.
+            out_features: as for the constructor.
+
+        Raises:
+            CheckpointError: there is no BERT.
+        """
+        from transformers import BertModel
+
+        try:
+            bert = BertModel.from_pretrained(str(source), add_pooling_layer=False)
+        except (OSError, ValueError) as error:
+            raise CheckpointError(f"no BERT in {source}: {error}") from error
+        shared = {f.name: getattr(bert.config, f.name, f.default) for f in _SHARED_FIELDS}
+        encoder = cls(TextConfig(**shared), out_features=out_features)
+        encoder.bert.load_state_dict(bert.state_dict())
+        return encoder.eval()
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Two (batch, tokens) tensors to (batch, tokens, features)."""

@@ -156,3 +156,24 @@ def test_a_folder_that_does_not_fit_is_refused_by_name(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(config | {"colour": 1}))
     with pytest.raises(CheckpointError, match="colour"):
         load_model(tmp_path)
+
+
+def test_any_bert_folder_serves_as_text_encoder(tmp_path):
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    bert = BertModel(BertConfig(vocab_size=50, intermediate_size=64, **sizes)).eval()
+    bert.save_pretrained(tmp_path)
+    ids, mask = torch.tensor([[2, 7, 9, 3, 0]]), torch.tensor([[1, 1, 1, 1, 0]])
+    encoder = TextEncoder.from_bert(tmp_path)
+    with torch.no_grad():
+        expected = bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        assert torch.equal(encoder(ids, mask), expected)
+    assert encoder.config.vocab_size == 50
+    assert TextEncoder.from_bert(tmp_path, out_features=24)(ids, mask).shape == (1, 5, 24)
+
+
+def test_a_folder_without_a_bert_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match="no BERT in"):
+        TextEncoder.from_bert(tmp_path)
