@@ -72,7 +72,7 @@ class TextConfig:
         return cls(**record)
 
 
-_SHARED_FIELDS = tuple(f for f in dataclasses.fields(TextConfig) if f.name != "pooler")
+_BERT_NUMBERS = tuple(f.name for f in dataclasses.fields(TextConfig) if f.name != "pooler")
 
 
 class TextEncoder(nn.Module):
@@ -114,7 +114,7 @@ class TextEncoder(nn.Module):
             bert = BertModel.from_pretrained(str(source), add_pooling_layer=False)
         except (OSError, ValueError) as error:
             raise CheckpointError(f"no BERT in {source}: {error}") from error
-        shared = {f.name: getattr(bert.config, f.name, f.default) for f in _SHARED_FIELDS}
+        shared: dict[str, Any] = {name: getattr(bert.config, name) for name in _BERT_NUMBERS}
         encoder = cls(TextConfig(**shared), out_features=out_features)
         encoder.bert.load_state_dict(bert.state_dict())
         return encoder.eval()
