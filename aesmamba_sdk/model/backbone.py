@@ -90,7 +90,9 @@ class Backbone:
 
 def save_reference(folder: Path, features: Tensor) -> None:
     """Keep the features of held-out photos beside a model, in half precision."""
-    save_file({"features": features.half().contiguous()}, folder / REFERENCE_FILE)
+    file = folder / REFERENCE_FILE
+    save_file({"features": features.half().contiguous()}, file)
+    file.chmod(0o644)
 
 
 def percentile(value: float, reference: Array | None) -> float | None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import save_torch_state_dict, snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -22,10 +23,18 @@ SHARD_SIZE = "60MB"
 _TEXT_PREFIX = "text."
 
 
-def save_model(model: AesMamba, folder: Path) -> None:
-    """Write a model folder; weights above 60 MB are cut into shards with an index."""
+def save_model(model: AesMamba, folder: Path, *, dtype: torch.dtype | None = None) -> None:
+    """Write a model folder; weights above 60 MB are cut into shards with an index.
+
+    Args:
+        dtype: to store the weights in, e.g. ``torch.float16`` at half the size; they are float32
+            again once loaded.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    save_torch_state_dict(dict(model.state_dict()), folder, max_shard_size=SHARD_SIZE)
+    state = {name: value.to(dtype or value.dtype) for name, value in model.state_dict().items()}
+    save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE)
+    for file in folder.glob("*.safetensors"):
+        file.chmod(0o644)  # safetensors writes files that only their owner may read
     if model.tokenizer is not None:
         model.tokenizer.save(folder)
     text = json.dumps(model.config.to_dict(), indent=2) + "\n"

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +39,7 @@ from aesmamba_sdk.train.losses import (
 from aesmamba_sdk.train.teacher import MobileNetV2Teacher
 
 LICENSE = "research and learning only, no commercial use (trained on PARA)"
+STORED = torch.float16
 _TEACHER = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _PRETRAINED = ("aesthetic", "quality")
 _GOOD = 3.0  # PARA's threshold between low and high aesthetic quality
@@ -44,16 +47,48 @@ _VIEWS, _HEAD_EPOCHS, _HEAD_RATE, _HEAD_BATCH = 8, 30, 5e-4, 64
 _RESAMPLES = 1000
 
 
+@dataclass(frozen=True)
+class Stage:
+    """Part of the pretraining at one resolution, written ``SIZE:EPOCHS:RATE``."""
+
+    size: int
+    epochs: float
+    rate: float
+
+    @classmethod
+    def parse(cls, text: str) -> Stage:
+        size, epochs, rate = text.split(":")
+        return cls(int(size), float(epochs), float(rate))
+
+
+STAGES = (Stage(128, 6, 5e-4), Stage(160, 4, 3e-4))
+"""Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
+
+
 def pretrain(
-    out: Path, arguments: TrainingArguments, photos: PhotoSet, validation: PhotoSet
+    out: Path,
+    photos: PhotoSet,
+    validation: PhotoSet,
+    stages: Sequence[Stage] = STAGES,
+    *,
+    seed: int,
+    bfloat16: bool,
 ) -> AesMamba:
-    """Stage 1, GIAA: the encoder and the aesthetic and quality heads on PARA's training photos."""
-    torch.manual_seed(arguments.seed)
+    """GIAA: the encoder and the aesthetic and quality heads on PARA's training photos."""
+    torch.manual_seed(seed)
     model = AesMamba(preset("nano", variant="F"))
     start_at_means(model, photos)
-    file = data_folder() / _TEACHER
-    teacher = MobileNetV2Teacher.from_tflite(file) if arguments.distillation else None
-    Trainer(model, photos, validation, out / "giaa", arguments, teacher).run()
+    teacher = MobileNetV2Teacher.from_tflite(data_folder() / _TEACHER)
+    for number, stage in enumerate(stages):
+        arguments = TrainingArguments(
+            epochs=stage.epochs,
+            image_size=stage.size,
+            learning_rate=stage.rate,
+            seed=seed + number,
+            bfloat16=bfloat16,
+        )
+        folder = out / f"giaa-{stage.size}"
+        Trainer(model, photos, validation, folder, arguments, teacher).run()
     return model
 
 
@@ -69,7 +104,7 @@ def choose_size(model: AesMamba, validation: PhotoSet, sizes: tuple[int, ...]) -
 def adapt_heads(
     model: AesMamba, photos: PhotoSet, validation: PhotoSet, size: int, seed: int
 ) -> None:
-    """Stage 2, FIAA: the other attributes' heads on the frozen encoder's features.
+    """FIAA: the other attributes' heads on the frozen encoder's features.
 
     They start as copies of the aesthetic head. The pretrained heads saw 14 times as many photos
     and stay. The epoch that ranks the validation photos best is kept.
@@ -142,13 +177,16 @@ def figures(model: AesMamba, features: Tensor, target: Tensor, seed: int) -> dic
 
 
 def assemble(scored: AesMamba, size: int, seed: int) -> AesMamba:
-    """The shipped model: what was trained, with text and fusion that add nothing yet."""
+    """The shipped model: what was trained, with text and fusion that add nothing yet.
+
+    Its weights are rounded as they will be stored, so that all figures are of what ships.
+    """
     torch.manual_seed(seed)
     config = dataclasses.replace(preset("nano"), image_size=size, license=LICENSE)
     model = AesMamba(config, tokenizer=TextTokenizer.compact())
     model.encoder.load_state_dict(scored.encoder.state_dict())
     model.heads.load_state_dict(scored.heads.state_dict())
-    return model.eval()
+    return model.to(STORED).float().eval()
 
 
 def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:
@@ -178,30 +216,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, caches and metrics")
     parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
-    defaults = TrainingArguments()
-    parser.add_argument("--epochs", type=float, default=defaults.epochs)
-    parser.add_argument("--image-size", type=int, default=defaults.image_size)
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192])
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    parser.add_argument("--stages", type=Stage.parse, nargs="+", default=STAGES)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192, 224])
+    parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--bfloat16", action="store_true")
     options = parser.parse_args()
     para, cache, seed = data_folder() / "para", options.out / "cache", options.seed
     labelled = para_fiaa(para, cache, test=False)
     learning = labelled.subset([i for i in range(len(labelled)) if i % 4])
     validation = labelled.subset(range(0, len(labelled), 4))
-    arguments = TrainingArguments(
-        epochs=options.epochs,
-        image_size=options.image_size,
+    model = pretrain(
+        options.out,
+        para_giaa(para, cache),
+        validation,
+        options.stages,
         seed=seed,
         bfloat16=options.bfloat16,
     )
-    model = pretrain(options.out, arguments, para_giaa(para, cache), validation)
     size = choose_size(model, validation, tuple(options.sizes))
     adapt_heads(model, learning, validation, size, seed)
     test = para_fiaa(para, cache, test=True)
-    features = embed(model, test, size)
     finished = assemble(model, size, seed)
-    save_model(finished, options.save)
+    features = embed(finished, test, size)
+    save_model(finished, options.save, dtype=STORED)
     save_reference(options.save, features)
     report = {"image_size": size, "test": figures(finished, features, test.scores, seed)}
     (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")

@@ -177,3 +177,14 @@ def test_any_bert_folder_serves_as_text_encoder(tmp_path):
 def test_a_folder_without_a_bert_is_named(tmp_path):
     with pytest.raises(CheckpointError, match="no BERT in"):
         TextEncoder.from_bert(tmp_path)
+
+
+def test_weights_stored_in_half_precision_load_as_float32(tmp_path):
+    from aesmamba_sdk.model.folder import save_model
+
+    model = toy()
+    save_model(model, tmp_path, dtype=torch.float16)
+    assert {value.dtype for value in read_weights(tmp_path).values()} == {torch.float16}
+    loaded = load_model(tmp_path)
+    for name, value in loaded.state_dict().items():
+        assert torch.equal(value, model.state_dict()[name].half().float()), name

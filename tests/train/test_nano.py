@@ -61,8 +61,9 @@ def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model
     ids, mask = shipped.tokenizer.encode(["My age is 30.", "I like quiet, dark pictures."])
     with torch.no_grad():
         expected = model.eval()(images).scores
-        assert torch.equal(shipped(images).scores, expected)
-        assert torch.allclose(shipped(images, ids, mask).scores, expected, atol=1e-6)
+        alone = shipped(images).scores
+        assert torch.allclose(alone, expected, atol=5e-3), "half precision costs too much"
+        assert torch.allclose(shipped(images, ids, mask).scores, alone, atol=1e-6)
     assert "no commercial use" in shipped.config.license
 
 
