@@ -180,9 +180,7 @@ class AesMamba:
             photos, user, attributes: as for :meth:`score_many`.
             top: keep only so many of the scored photos.
         """
-        scores = list(self.score_many(photos, user=user, attributes=attributes))
-        ranked = sorted((s for s in scores if s.value is not None), key=_by_value)
-        return ranked[:top] + [s for s in scores if s.value is None]
+        return ranked(self.score_many(photos, user=user, attributes=attributes), top)
 
     # People.
 
@@ -366,6 +364,9 @@ def _expand(photos: str | os.PathLike[str] | Iterable[PhotoSource]) -> Iterator[
             yield photo
 
 
-def _by_value(score: Score) -> float:
-    assert score.value is not None
-    return -score.value
+def ranked(scores: Iterable[Score], top: int | None = None) -> list[Score]:
+    """The best ``top`` scores from best to worst, then all that have an error."""
+    scores = list(scores)
+    good = [(-s.value, i) for i, s in enumerate(scores) if s.value is not None]
+    best = [scores[i] for _, i in sorted(good)[:top]]
+    return best + [s for s in scores if s.value is None]

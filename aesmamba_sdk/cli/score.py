@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -36,22 +39,57 @@ CSV_COLUMNS = (
 _SOME_FAILED = 1
 
 
+@dataclass(frozen=True)
+class _Request:
+    """What both commands are asked for."""
+
+    photos: Sequence[Path]
+    user: str | None
+    attributes: bool
+    form: Format
+    model: str | None
+    device: str
+
+    def scores(self, sdk: AesMamba) -> Iterator[Score]:
+        """Scores of what was named; no photo at all is an error, not an empty success."""
+        empty = True
+        for s in sdk.score_many(self.photos, user=self.user, attributes=self.attributes):
+            empty = False
+            yield s
+        if empty:
+            named = ", ".join(map(str, self.photos))
+            raise SetupError(
+                f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
+            )
+
+    def write(self, scores: Iterable[Score], *, numbered: bool) -> None:
+        if self.form == "table":
+            _write_table(list(scores), numbered=numbered)
+        else:
+            write_records((s.to_dict() for s in scores), self.form, CSV_COLUMNS)
+
+
+def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments and options that :class:`_Request` holds."""
+
+    @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+    @click.option("--user", help="Whose taste; nobody's by default.")
+    @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
+    @format_option
+    @model_options
+    @click.pass_context
+    @functools.wraps(command)
+    def run(context: click.Context, /, **options: Any) -> None:
+        fields = {field.name: options.pop(field.name) for field in dataclasses.fields(_Request)}
+        request = _Request(**fields | {"form": chosen_format(fields["form"])})
+        command(context, request, **options)
+
+    return run
+
+
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--user", help="Whose taste; nobody's by default.")
-@click.option("--attributes", is_flag=True, help="Also the nine attributes.")
-@format_option
-@model_options
-@click.pass_context
-def score(
-    context: click.Context,
-    photos: Sequence[Path],
-    user: str | None,
-    attributes: bool,
-    form: Format | None,
-    model: str | None,
-    device: str,
-) -> None:
+@_photo_command
+def score(context: click.Context, request: _Request) -> None:
     """Score photos and folders of photos, in order.
 
     \b
@@ -61,51 +99,25 @@ def score(
     """
     from aesmamba_sdk.sdk import AesMamba
 
-    with AesMamba(model, device=device) as sdk, _Tally() as tally:
-        scores = tally.count(_stream(sdk, photos, user, attributes))
-        if chosen_format(form) == "table":
-            _write_scores(list(scores), attributes=attributes)
-        else:
-            write_records((s.to_dict() for s in scores), chosen_format(form), CSV_COLUMNS)
+    with AesMamba(request.model, device=request.device) as sdk, _Tally() as tally:
+        request.write(tally.count(request.scores(sdk)), numbered=False)
     context.exit(tally.exit_code)
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--user", help="Whose taste; nobody's by default.")
+@_photo_command
 @click.option("--top", type=click.IntRange(min=1), help="Only the best so many.")
-@click.option("--attributes", is_flag=True, help="Also the nine attributes.")
-@format_option
-@model_options
-@click.pass_context
-def rank(
-    context: click.Context,
-    photos: Sequence[Path],
-    user: str | None,
-    top: int | None,
-    attributes: bool,
-    form: Format | None,
-    model: str | None,
-    device: str,
-) -> None:
+def rank(context: click.Context, request: _Request, top: int | None) -> None:
     """Rank photos from best to worst.
 
     \b
     Example:
       aesmamba rank ~/Pictures/trip --user alice --top 20
     """
-    from aesmamba_sdk.sdk import AesMamba
+    from aesmamba_sdk.sdk import AesMamba, ranked
 
-    with AesMamba(model, device=device) as sdk, _Tally() as tally:
-        scores = list(tally.count(_stream(sdk, photos, user, attributes)))
-        ranked = sorted(
-            (s for s in scores if s.value is not None), key=lambda s: -(s.value or 0.0)
-        )[:top]
-        ranked += [s for s in scores if s.value is None]
-        if chosen_format(form) == "table":
-            _write_scores(ranked, attributes=attributes, numbered=True)
-        else:
-            write_records((s.to_dict() for s in ranked), chosen_format(form), CSV_COLUMNS)
+    with AesMamba(request.model, device=request.device) as sdk, _Tally() as tally:
+        request.write(ranked(tally.count(request.scores(sdk)), top), numbered=True)
     context.exit(tally.exit_code)
 
 
@@ -138,22 +150,7 @@ class _Tally:
             tell(f"{self.failed} of {self.failed + self.scored} photos could not be scored")
 
 
-def _stream(
-    sdk: AesMamba, photos: Sequence[Path], user: str | None, attributes: bool
-) -> Iterator[Score]:
-    """Scores of what was named; finding no photo at all is an error, not an empty success."""
-    empty = True
-    for s in sdk.score_many(photos, user=user, attributes=attributes):
-        empty = False
-        yield s
-    if empty:
-        raise SetupError(
-            f"no photos in {', '.join(map(str, photos))}: name photos, or folders that hold some",
-            code="no_photos",
-        )
-
-
-def _write_scores(scores: Sequence[Score], *, attributes: bool, numbered: bool = False) -> None:
+def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     good = [s for s in scores if s.value is not None]
     if not good:
         return

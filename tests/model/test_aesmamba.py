@@ -10,27 +10,15 @@ import torch
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.config import ENCODERS, AesMambaConfig, VMambaConfig, preset
+from aesmamba_sdk.model.config import ENCODERS, AesMambaConfig, preset
 from aesmamba_sdk.model.folder import load_model, read_weights
 from aesmamba_sdk.model.heads import AttributeHead, FeatureAdapter, MultitaskBalancedAdaptation
 from aesmamba_sdk.model.text import TextConfig, TextEncoder
 from aesmamba_sdk.model.vmamba import VMamba
 from aesmamba_sdk.scores import Scale
+from tests.toy import CONFIG
 
-TINY = AesMambaConfig(
-    name="toy",
-    encoder=VMambaConfig(depths=(1, 1), dims=(12, 24), mlp_ratio=2.0),
-    text=TextConfig(
-        vocab_size=40,
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=20,
-    ),
-    attributes=("aesthetic", "quality"),
-    head_hidden=8,
-)
+TINY = dataclasses.replace(CONFIG, attributes=("aesthetic", "quality"), head_hidden=8)
 
 
 def toy(config: AesMambaConfig = TINY) -> AesMamba:
