@@ -16,6 +16,7 @@ from aesmamba_sdk.errors import (
     PersonalizeError,
     PhotoError,
     RatingsError,
+    SetupError,
     UserNotFoundError,
 )
 from aesmamba_sdk.metrics import srcc
@@ -93,6 +94,11 @@ class TestScoring:
     def test_an_unknown_model_names_those_there_are(self, photos):
         with pytest.raises(CheckpointError, match="no model 'nino'"):
             AesMamba("nino").score(photos[0])
+
+    @pytest.mark.parametrize("device", ["banana", "cuda:7"])
+    def test_a_device_that_is_not_there_is_named(self, toy_model, photos, device):
+        with pytest.raises(SetupError, match=f"device '{device}' cannot be used"):
+            AesMamba(toy_model, device=device).score(photos[0])
 
     def test_unknown_users_are_told_before_any_photo_is_read(self, sdk):
         with pytest.raises(UserNotFoundError, match="alice"):

@@ -116,8 +116,12 @@ def choose_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        if "Expected one of" in reason:  # torch lists every device it has ever heard of
+            reason = "there is no such device"
         raise SetupError(
-            f"device {name!r} cannot be used here: {error}. Use cpu or auto.", code="no_device"
+            f"device {name!r} cannot be used: {reason}. Use auto, cpu, cuda or mps.",
+            code="no_device",
         ) from error
     return device
 

@@ -144,10 +144,9 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing, broken or holds more than tensors.
     """
+    _check_container(file)
     try:
         content: Any = torch.load(file, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{file} does not exist") from error
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} holds more than tensors (a training file with its configuration?), and "
@@ -162,3 +161,15 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{file} holds no state dict, at the top or under 'model'")
     return state
+
+
+def _check_container(file: Path) -> None:
+    """Tell what is no torch file at all from one that holds too much; torch does not."""
+    try:
+        with file.open("rb") as stream:
+            start = stream.read(2)
+    except OSError as error:
+        problem = "does not exist" if isinstance(error, FileNotFoundError) else error.strerror
+        raise CheckpointError(f"{file} {problem or 'cannot be read'}") from error
+    if start not in (b"PK", b"\x80\x02"):  # a zip archive, or the pickles of torch before 1.6
+        raise CheckpointError(f"{file} is not a torch file")

@@ -67,6 +67,9 @@ def test_a_misshapen_weight_is_named():
 def test_foreign_files_are_refused_with_a_way_out(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         load_public_vmamba(tmp_path / "none.pth")
+    (tmp_path / "table.csv").write_text("file,score")
+    with pytest.raises(CheckpointError, match="not a torch file"):
+        load_public_vmamba(tmp_path / "table.csv")
     torch.save({"model": {"fc.weight": torch.zeros(2)}}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="not a VMamba state dict"):
         load_public_vmamba(tmp_path / "other.pth")
