@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aesmamba_sdk import paths
-from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.errors import PersonalizeError, SetupError
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import iter_photos
@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from aesmamba_sdk.profiles.users import Users
     from aesmamba_sdk.scoring import Scoring
 
+THREADS_VARIABLE = "AESMAMBA_THREADS"
+
 Progress = Callable[[str, int, int], None]
 """Told what is under way (``"photos"``, ``"training"``), how much is done, and of how much."""
 
@@ -49,7 +51,11 @@ class AesMamba:
         model: name or folder of the shared model; by default ``AESMAMBA_MODEL`` or ``nano``.
         device: ``"auto"``, ``"cpu"``, ``"cuda"``, ``"mps"``.
         home: folder of all personal data; by default ``AESMAMBA_HOME`` or the platform's own.
-        threads: that decode photos; one per processor by default.
+        threads: that compute, and that decode photos; ``AESMAMBA_THREADS`` or torch's own choice by
+            default. Torch's setting holds for the whole process.
+
+    Raises:
+        SetupError: ``AESMAMBA_THREADS`` is no positive number.
     """
 
     def __init__(
@@ -61,7 +67,8 @@ class AesMamba:
         threads: int | None = None,
     ) -> None:
         self.home = paths.home_folder(home)
-        self._model, self._device, self._threads = model, device, threads
+        self._model, self._device = model, device
+        self._threads = threads or _threads_variable()
         self._loading = threading.RLock()
         self._scorers: dict[tuple[str, int], PersonalScorer] = {}
 
@@ -108,8 +115,12 @@ class AesMamba:
     @cached_property
     def device(self) -> torch.device:
         """Where the shared model runs."""
+        import torch
+
         from aesmamba_sdk.model.backbone import choose_device
 
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
         return choose_device(self._device)
 
     @cached_property
@@ -362,6 +373,15 @@ def _expand(photos: str | os.PathLike[str] | Iterable[PhotoSource]) -> Iterator[
             yield from iter_photos([photo])
         else:
             yield photo
+
+
+def _threads_variable() -> int | None:
+    value = os.environ.get(THREADS_VARIABLE)
+    if not value:
+        return None
+    if not value.isdecimal() or int(value) < 1:
+        raise SetupError(f"{THREADS_VARIABLE}={value} is no positive number")
+    return int(value)
 
 
 def ranked(scores: Iterable[Score], top: int | None = None) -> list[Score]:

@@ -8,6 +8,7 @@ import threading
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
@@ -99,6 +100,23 @@ class TestScoring:
     def test_a_device_that_is_not_there_is_named(self, toy_model, photos, device):
         with pytest.raises(SetupError, match=f"device '{device}' cannot be used"):
             AesMamba(toy_model, device=device).score(photos[0])
+
+    @pytest.mark.parametrize("told", ["argument", "variable"])
+    def test_threads_are_torchs(self, toy_model, photos, monkeypatch, told):
+        before = torch.get_num_threads()
+        if told == "variable":
+            monkeypatch.setenv("AESMAMBA_THREADS", "2")
+        try:
+            AesMamba(toy_model, threads=2 if told == "argument" else None).score(photos[0])
+            assert torch.get_num_threads() == 2
+        finally:
+            torch.set_num_threads(before)
+
+    @pytest.mark.parametrize("value", ["0", "many", "-2"])
+    def test_a_bad_number_of_threads_is_named(self, monkeypatch, value):
+        monkeypatch.setenv("AESMAMBA_THREADS", value)
+        with pytest.raises(SetupError, match=f"AESMAMBA_THREADS={value}"):
+            AesMamba()
 
     def test_unknown_users_are_told_before_any_photo_is_read(self, sdk):
         with pytest.raises(UserNotFoundError, match="alice"):

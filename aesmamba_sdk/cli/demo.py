@@ -10,7 +10,7 @@ from aesmamba_sdk.cli.output import model_options
 @click.command()
 @click.option("--keep", type=click.Path(file_okay=False), help="Keep the photos and home here.")
 @model_options
-def demo(keep: str | None, model: str | None, device: str) -> None:
+def demo(keep: str | None, model: str | None, device: str, threads: int | None) -> None:
     """Score, rank and personalize sample photos; nothing is set up, nothing is left behind.
 
     \b
@@ -19,4 +19,4 @@ def demo(keep: str | None, model: str | None, device: str) -> None:
     """
     from aesmamba_sdk.cli.story import tell_story
 
-    tell_story(keep, model, device)
+    tell_story(keep, model, device, threads)

@@ -34,7 +34,13 @@ Finding = tuple[str, bool, str]
 @format_option
 @model_options
 @click.pass_context
-def doctor(context: click.Context, form: Format | None, model: str | None, device: str) -> None:
+def doctor(
+    context: click.Context,
+    form: Format | None,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
     """Check the installation; exit code 1 when something needed is broken.
 
     \b
@@ -50,7 +56,7 @@ def doctor(context: click.Context, form: Format | None, model: str | None, devic
         _optional_packages,
     ]
     findings: list[Finding] = []
-    with AesMamba(model, device=device) as sdk:
+    with AesMamba(model, device=device, threads=threads) as sdk:
         for check in checks:
             try:
                 findings += check(sdk)

@@ -38,7 +38,12 @@ def format_option(command: Command) -> Command:
 
 
 def model_options(command: Command) -> Command:
-    """``--model`` and ``--device``."""
+    """``--model``, ``--device`` and ``--threads``."""
+    command = click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        help="Default: AESMAMBA_THREADS, or torch's choice.",
+    )(command)
     command = click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
     )(command)

@@ -64,6 +64,7 @@ def personalize(
     form: Format | None,
     model: str | None,
     device: str,
+    threads: int | None,
 ) -> None:
     """Learn USER's taste from RATED_PHOTOS.
 
@@ -76,7 +77,7 @@ def personalize(
     """
     from aesmamba_sdk.sdk import AesMamba
 
-    with AesMamba(model, device=device) as sdk, progress_bar() as progress:
+    with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
         report = sdk.personalize(
             user,
             rated_photos,

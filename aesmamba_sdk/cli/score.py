@@ -49,6 +49,12 @@ class _Request:
     form: Format
     model: str | None
     device: str
+    threads: int | None
+
+    def open(self) -> AesMamba:
+        from aesmamba_sdk.sdk import AesMamba
+
+        return AesMamba(self.model, device=self.device, threads=self.threads)
 
     def scores(self, sdk: AesMamba) -> Iterator[Score]:
         """Scores of what was named; no photo at all is an error, not an empty success."""
@@ -97,9 +103,7 @@ def score(context: click.Context, request: _Request) -> None:
       aesmamba score ~/Pictures/trip --format csv > scores.csv
       aesmamba score beach.jpg --attributes
     """
-    from aesmamba_sdk.sdk import AesMamba
-
-    with AesMamba(request.model, device=request.device) as sdk, _Tally() as tally:
+    with request.open() as sdk, _Tally() as tally:
         request.write(tally.count(request.scores(sdk)), numbered=False)
     context.exit(tally.exit_code)
 
@@ -114,9 +118,9 @@ def rank(context: click.Context, request: _Request, top: int | None) -> None:
     Example:
       aesmamba rank ~/Pictures/trip --user alice --top 20
     """
-    from aesmamba_sdk.sdk import AesMamba, ranked
+    from aesmamba_sdk.sdk import ranked
 
-    with AesMamba(request.model, device=request.device) as sdk, _Tally() as tally:
+    with request.open() as sdk, _Tally() as tally:
         request.write(ranked(tally.count(request.scores(sdk)), top), numbered=True)
     context.exit(tally.exit_code)
 

@@ -26,12 +26,12 @@ _TASTES = {"alice": Taste(light=1.0, color=1.0), "bob": Taste(light=-1.0, color=
 _TOP = 6
 
 
-def tell_story(keep: str | None, model: str | None, device: str) -> None:
+def tell_story(keep: str | None, model: str | None, device: str, threads: int | None) -> None:
     """Tell it in a temporary home, or in ``keep``."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="aesmamba-demo-") as temporary:
         place = Path(keep or temporary)
-        with AesMamba(model, device=device, home=place / "home") as sdk:
+        with AesMamba(model, device=device, home=place / "home", threads=threads) as sdk:
             _tell(sdk, place)
     console().print(f"\nThe whole story took {time.monotonic() - started:.0f} s.")
 

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Backbone
@@ -195,6 +195,16 @@ class TestFolder:
         names = {file.name for file in tmp_path.iterdir()}
         assert {"adapter_config.json", "adapter_model.safetensors", "personal.json"} <= names
         assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "LORA"
+
+    def test_peft_opens_it_and_scores_the_same(self, backbone, tmp_path):
+        rated = support(backbone, [likes_light] * 30)
+        fit_personal(tmp_path, backbone, rated, "I like light.")
+        scorer = PersonalScorer(tmp_path, backbone)
+        network = PersonalNetwork(backbone.model, scorer.network.text, scorer.network.mask)
+        opened = PeftModel.from_pretrained(network, str(tmp_path)).eval()
+        with torch.no_grad():
+            features = torch.from_numpy(rated.features)
+            assert torch.allclose(opened(features), scorer.network(features), atol=1e-5)
 
     def test_another_backbone_is_refused(self, backbone, tmp_path):
         (tmp_path / "personal").mkdir()
