@@ -61,7 +61,7 @@ class Stage:
         return cls(int(size), float(epochs), float(rate))
 
 
-STAGES = (Stage(128, 6, 5e-4), Stage(160, 4, 3e-4))
+STAGES = (Stage(128, 6, 5e-4), Stage(160, 1.5, 3e-4))
 """Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
 
 
