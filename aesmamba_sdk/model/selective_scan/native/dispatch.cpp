@@ -32,9 +32,10 @@ const Kernel* supported(const char* name) {
 }
 
 struct Cut {
-  int64_t vectors, blocks;  // per sample
+  int64_t samples, vectors, blocks;  // the latter two per sample
 
-  Cut(const Scan& scan, const Kernel& kernel) : vectors(scan.channels / kernel.width) {
+  Cut(const Scan& scan, const Kernel& kernel)
+      : samples(scan.batch), vectors(scan.channels / kernel.width) {
     int64_t widest = MAX_VECTORS;
     while (widest > 1 && scan.batch * count(widest) < ENOUGH_BLOCKS) widest--;
     blocks = count(widest);
@@ -42,11 +43,11 @@ struct Cut {
 
   int64_t count(int64_t widest) const { return (vectors + widest - 1) / widest; }
 
-  // Blocks differ by at most one vector.
+  // Blocks differ by at most one vector. The same channels of all samples follow each other.
   Block block(int64_t item, int width) const {
-    const int64_t index = item % blocks;
+    const int64_t index = item / samples;
     const int64_t first = index * vectors / blocks, end = (index + 1) * vectors / blocks;
-    return {item / blocks, index, first * width, int(end - first)};
+    return {item % samples, index, first * width, int(end - first)};
   }
 };
 
@@ -62,17 +63,25 @@ struct Job {
 
 void work(void* shared) {
   Job& job = *static_cast<Job*>(shared);
-  // The backward pass keeps two values per state and channel of a block, the forward pass one.
-  const size_t bytes = 2 * job.scan.states * MAX_VECTORS * job.kernel.width * sizeof(float);
-  void* scratch = ::operator new(bytes, CACHE_LINE, std::nothrow);
-  if (!scratch) {
+  const int64_t channels = MAX_VECTORS * job.kernel.width;
+  const int64_t sums = sum_floats(job.scan) * channels;
+  const size_t bytes = (sums + weight_floats(job.scan) * channels) * sizeof(float);
+  void* memory = ::operator new(bytes, CACHE_LINE, std::nothrow);
+  if (!memory) {
     job.out_of_memory = true;
     return;
   }
-  const int64_t items = job.scan.batch * job.cut.blocks;
-  for (int64_t item; (item = job.next++) < items;)
-    job.run(job.scan, job.cut.block(item, job.kernel.width), static_cast<float*>(scratch));
-  ::operator delete(scratch, CACHE_LINE);
+  float* floats = static_cast<float*>(memory);
+  const Desk desk{floats + sums, floats};
+  const int64_t items = job.cut.samples * job.cut.blocks;
+  int64_t packed = -1;
+  for (int64_t item; (item = job.next++) < items;) {
+    const Block block = job.cut.block(item, job.kernel.width);
+    if (block.index != packed) job.kernel.pack(job.scan, block, desk);
+    packed = block.index;
+    job.run(job.scan, block, desk);
+  }
+  ::operator delete(memory, CACHE_LINE);
 }
 
 }  // namespace
@@ -92,7 +101,7 @@ EXPORT int aesmamba_scan_width(const char* isa) {
 
 EXPORT int aesmamba_scan_chunk() { return CHUNK; }
 
-// The first dimension of dBC. The instruction set must be supported, here and below.
+// The first dimension of dx_dbl. The instruction set must be supported, here and below.
 EXPORT int64_t aesmamba_scan_blocks(const Scan* scan, const char* isa) {
   return Cut(*scan, *supported(isa)).blocks;
 }

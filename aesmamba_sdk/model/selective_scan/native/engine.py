@@ -16,8 +16,8 @@ from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
 _PATHS = 4
 _WIDEST_VECTOR = 16
-# Gradients of step sizes are as large as four copies of x. Samples are taken in groups that keep
-# them in the last-level cache, where the projections that follow find them.
+# The backward pass writes shares of gradients, a few times as large as x, that are then summed.
+# Samples are taken in groups for which they stay small.
 _GROUP_FLOATS = 1 << 22
 
 
@@ -71,18 +71,20 @@ class NativeEngine(ScanEngine):
             return self._torch.cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         _check_shapes(x, x_dbl, dt_weight, dt_bias, A, D)
         channels = x.shape[-1]
-        # Autograd undoes these changes of type and layout by itself. Channels last everywhere;
-        # channels of zeros fill the last vector and stay zero.
-        arrays = [
-            F.pad(t.float(), (0, -channels % _WIDEST_VECTOR)).contiguous()
-            for t in (x, dt_weight.transpose(1, 2), dt_bias, A.transpose(1, 2), D.sum(0))
-        ]
-        arrays.insert(1, x_dbl.float().contiguous())
+        # Autograd undoes these changes of type and layout by itself.
+        weights = (_fill(t, 1).float().contiguous() for t in (dt_weight, dt_bias, A, D))
+        arrays = [_fill(x, 2).float().contiguous(), x_dbl.float().contiguous(), *weights]
         if torch.is_grad_enabled() and any(t.requires_grad for t in arrays):
             y: Tensor = _FusedScan.apply(*arrays, size)
         else:
             y, _ = _forward(arrays, size, keep_states=False)
-        return y[..., :channels]
+        return y if y.shape[-1] == channels else y[..., :channels]
+
+
+def _fill(x: Tensor, dim: int) -> Tensor:
+    """Fill the last vector with channels of zeros, which stay zero through the scan."""
+    lacking = -x.shape[dim] % _WIDEST_VECTOR
+    return F.pad(x, (0, 0) * (x.ndim - 1 - dim) + (0, lacking)) if lacking else x
 
 
 def _check_shapes(
@@ -105,7 +107,7 @@ def _check_shapes(
 
 def _problem(arrays: list[Tensor], size: tuple[int, int]) -> Scan:
     x, x_dbl, dt_weight, dt_bias, A, skip = arrays
-    scan = Scan(len(x), *size, x.shape[2], A.shape[1], dt_weight.shape[1])
+    scan = Scan(len(x), *size, x.shape[2], A.shape[2], dt_weight.shape[2])
     scan.point(x=x, x_dbl=x_dbl, dt_weight=dt_weight, dt_bias=dt_bias, A=A, skip=skip)
     return scan
 
@@ -120,7 +122,7 @@ def _forward(
     checkpoints = None
     if keep_states:
         chunks = -(-x.shape[1] // library.chunk)
-        checkpoints = x.new_empty(len(x), _PATHS, chunks, *A.shape[1:])
+        checkpoints = x.new_empty(len(x), _PATHS, chunks, A.shape[2], A.shape[1])
     scan = _problem(arrays, size)
     scan.point(y=y, checkpoints=checkpoints)
     library.run(scan, library.instruction_set(), backward=False)
@@ -153,8 +155,8 @@ class _FusedScan(torch.autograd.Function):
         *arrays, checkpoints = ctx.saved_tensors
         x, x_dbl, *weights = arrays
         dx, dx_dbl = torch.empty_like(x), torch.empty_like(x_dbl)
-        dweights = [torch.zeros_like(weight) for weight in weights]
-        step = max(1, _GROUP_FLOATS // (_PATHS * x[0].numel()))
+        dweights: list[Tensor] = []
+        step = max(1, _GROUP_FLOATS // x[0].numel())
         for first in range(0, len(x), step):
             rows = slice(first, first + step)
             shares = _backward_samples(
@@ -165,8 +167,7 @@ class _FusedScan(torch.autograd.Function):
                 dx[rows],
                 dx_dbl[rows],
             )
-            for total, share in zip(dweights, shares, strict=True):
-                total += share
+            dweights = [a + b for a, b in zip(dweights, shares, strict=False)] or shares
         return dx, dx_dbl, *dweights, None
 
 
@@ -181,19 +182,23 @@ def _backward_samples(
     """Fill ``dx`` and ``dx_dbl`` of some samples; what they add to the weights' gradients."""
     library = open_library()
     isa = library.instruction_set()
-    x, x_dbl, dt_weight, dt_bias, A, _ = arrays
-    batch, pixels, channels = x.shape
-    state, rank = A.shape[1], dt_weight.shape[1]
+    batch, channels = len(dx), dx.shape[2]
+    rank, state = arrays[2].shape[2], arrays[4].shape[2]
     scan = _problem(arrays, size)
-    ddt = x.new_empty(_PATHS, batch * pixels, channels)
-    dBC = x.new_empty(library.blocks(scan, isa), batch, pixels, _PATHS, 2 * state)
-    dA, ddt_bias = x.new_empty(batch, *A.shape), x.new_empty(batch, *dt_bias.shape)
-    dskip = x.new_empty(batch, channels)
-    scan.point(checkpoints=checkpoints, dy=dy)
-    scan.point(dx=dx, ddt=ddt, dBC=dBC, dA=dA, ddt_bias=ddt_bias, dskip=dskip)
+    blocks = library.blocks(scan, isa)
+    shares = dx_dbl[None] if blocks == 1 else dx_dbl.new_empty(blocks, *dx_dbl.shape)
+    ddt_weight = dx.new_empty(batch, _PATHS, rank, channels)
+    ddt_bias = dx.new_empty(batch, _PATHS, channels)
+    dA = dx.new_empty(batch, _PATHS, state, channels)
+    dskip = dx.new_empty(batch, channels)
+    scan.point(checkpoints=checkpoints, dy=dy, dx=dx, dx_dbl=shares)
+    scan.point(ddt_weight=ddt_weight, ddt_bias=ddt_bias, dA=dA, dskip=dskip)
     library.run(scan, isa, backward=True)
-    dx_dbl[..., rank:] = dBC.sum(0)
-    low = x_dbl.flatten(0, 1)[..., :rank].transpose(0, 1)  # (4, B·L, R)
-    dlow = ddt @ dt_weight.transpose(1, 2)
-    dx_dbl[..., :rank] = dlow.transpose(0, 1).unflatten(0, (batch, pixels))
-    return [low.transpose(1, 2) @ ddt, ddt_bias.sum(0), dA.sum(0), dskip.sum(0)]
+    if blocks > 1:
+        torch.sum(shares, 0, out=dx_dbl)
+    return [
+        ddt_weight.sum(0).transpose(1, 2),
+        ddt_bias.sum(0),
+        dA.sum(0).transpose(1, 2),
+        dskip.sum(0).expand(_PATHS, channels),
+    ]

@@ -8,6 +8,10 @@
 // CHUNK steps needs stays in the first-level cache: step sizes, their products with x, outputs.
 #include "scan.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
@@ -28,9 +32,21 @@ typedef float Quad __attribute__((vector_size(16)));
 ALWAYS_INLINE Vec load(const float* p) { return *reinterpret_cast<const Stored*>(p); }
 ALWAYS_INLINE void store(float* p, Vec v) { *reinterpret_cast<Stored*>(p) = v; }
 ALWAYS_INLINE Vec all(float value) { return Vec{} + value; }
-// Both return x where it is NaN, so that a diverged network shows.
+// Both return x where it is NaN, so that a diverged network shows. The instructions of x86 do
+// that for their second operand, but compilers do not use them for the expressions.
+#if defined(__SSE2__) && SCAN_WIDTH == 16
+ALWAYS_INLINE Vec at_least(Vec x, float low) { return _mm512_max_ps(all(low), x); }
+ALWAYS_INLINE Vec at_most(Vec x, float high) { return _mm512_min_ps(all(high), x); }
+#elif defined(__SSE2__) && SCAN_WIDTH == 8
+ALWAYS_INLINE Vec at_least(Vec x, float low) { return _mm256_max_ps(all(low), x); }
+ALWAYS_INLINE Vec at_most(Vec x, float high) { return _mm256_min_ps(all(high), x); }
+#elif defined(__SSE2__)
+ALWAYS_INLINE Vec at_least(Vec x, float low) { return _mm_max_ps(all(low), x); }
+ALWAYS_INLINE Vec at_most(Vec x, float high) { return _mm_min_ps(all(high), x); }
+#else
 ALWAYS_INLINE Vec at_least(Vec x, float low) { return all(low) > x ? all(low) : x; }
 ALWAYS_INLINE Vec at_most(Vec x, float high) { return all(high) < x ? all(high) : x; }
+#endif
 
 ALWAYS_INLINE float sum(Vec v) {
   Quad q[W / 4];
@@ -123,23 +139,58 @@ ALWAYS_INLINE void walk(const Scan& s, const Block& block, int path, int64_t chu
   }
 }
 
+// A block's weights, packed: its C channels follow each other as they are read.
+struct Packed {
+  const float *bias, *dt_weight, *A;  // of one path: (C), (R, C), (N, C)
+  const float* dt_rows;               // dt_weight as (C, R up to whole vectors), to come back
+  const float* skip;                  // (C), summed over the paths: all add D x at every pixel
+};
+
+ALWAYS_INLINE Packed packed(const Scan& s, const Desk& desk, int path, int64_t size) {
+  const int64_t floats = (1 + s.rank + s.states + padded_rank(s)) * size;
+  const float* p = desk.weights + path * floats;
+  return {p, p + size, p + (1 + s.rank) * size, p + (1 + s.rank + s.states) * size,
+          desk.weights + PATHS * floats};
+}
+
+void pack(const Scan& s, const Block& block, const Desk& desk) {
+  const int64_t size = block.vectors * W, ranks = padded_rank(s);
+  float* out = desk.weights;
+  for (int path = 0; path < PATHS; path++) {
+    const int64_t first = path * s.channels + block.first_channel;
+    __builtin_memcpy(out, s.dt_bias + first, size * sizeof(float));
+    out += size;
+    for (int64_t r = 0; r < s.rank; r++, out += size)
+      for (int64_t c = 0; c < size; c++) out[c] = s.dt_weight[(first + c) * s.rank + r];
+    for (int64_t n = 0; n < s.states; n++, out += size)
+      for (int64_t c = 0; c < size; c++) out[c] = s.A[(first + c) * s.states + n];
+    if (s.dx)
+      for (int64_t c = 0; c < size; c++)
+        for (int64_t r = 0; r < ranks; r++)
+          out[c * ranks + r] = r < s.rank ? s.dt_weight[(first + c) * s.rank + r] : 0.f;
+    out += size * ranks;
+  }
+  __builtin_memset(out, 0, size * sizeof(float));
+  for (int path = 0; path < PATHS; path++)
+    for (int64_t c = 0; c < size; c++)
+      out[c] += s.skip[path * s.channels + block.first_channel + c];
+}
+
 // Step sizes of a chunk: project the low-rank ones up, add the bias, softplus. Several steps share
 // each load of a weight; how many depends on the registers.
 template <int VECTORS>
-ALWAYS_INLINE void step_sizes(const Scan& s, const Block& block, int path, const Steps& steps,
+ALWAYS_INLINE void step_sizes(const Scan& s, const Packed& weights, const Steps& steps,
                               Tile<VECTORS>& dt) {
   constexpr int TOGETHER = (W == 16 ? 16 : 8) / VECTORS;
-  const float* bias = s.dt_bias + path * s.channels + block.first_channel;
-  const float* weight = s.dt_weight + path * s.rank * s.channels + block.first_channel;
   for (int t = 0; t < steps.count; t += TOGETHER) {
     const float* low[TOGETHER];  // the last step is repeated to fill up
     for (int i = 0; i < TOGETHER; i++)
       low[i] = steps.x_dbl[t + i < steps.count ? t + i : steps.count - 1];
     Vec z[TOGETHER][VECTORS];
-    UNROLL for (int i = 0; i < TOGETHER; i++) EACH_VECTOR z[i][v] = load(bias + v * W);
+    UNROLL for (int i = 0; i < TOGETHER; i++) EACH_VECTOR z[i][v] = load(weights.bias + v * W);
     for (int64_t r = 0; r < s.rank; r++) {
       Vec w[VECTORS];
-      EACH_VECTOR w[v] = load(weight + r * s.channels + v * W);
+      EACH_VECTOR w[v] = load(weights.dt_weight + (r * VECTORS + v) * W);
       UNROLL for (int i = 0; i < TOGETHER; i++) EACH_VECTOR z[i][v] += low[i][r] * w[v];
     }
     const int kept = steps.count - t < TOGETHER ? steps.count - t : TOGETHER;
@@ -156,15 +207,15 @@ struct ForwardTiles {
 // Advance state n through a chunk and add what it says to y. The first state also multiplies
 // dt·x for the others and takes up the merged output so far; the last hands it back.
 template <int VECTORS, bool FIRST>
-ALWAYS_INLINE void advance(const Scan& s, const Block& block, int path, int64_t n,
-                           const Steps& steps, ForwardTiles<VECTORS>& tile, float* state) {
-  const float* A = s.A + (path * s.states + n) * s.channels + block.first_channel;
+ALWAYS_INLINE void advance(const Scan& s, const Block& block, const Packed& weights, int path,
+                           int64_t n, const Steps& steps, ForwardTiles<VECTORS>& tile,
+                           float* state) {
   const bool last = n == s.states - 1;
   Vec h[VECTORS], decay[VECTORS], skip[VECTORS];
   EACH_VECTOR {
     h[v] = load(state + v * W);
-    decay[v] = load(A + v * W) * LOG2_E;
-    skip[v] = load(s.skip + block.first_channel + v * W);
+    decay[v] = load(weights.A + (n * VECTORS + v) * W) * LOG2_E;
+    skip[v] = load(weights.skip + v * W);
   }
   for (int t = 0; t < steps.count; t++) {
     const float B = steps.x_dbl[t][s.rank + n], C = steps.x_dbl[t][s.rank + s.states + n];
@@ -189,12 +240,14 @@ ALWAYS_INLINE void advance(const Scan& s, const Block& block, int path, int64_t 
 }
 
 template <int VECTORS>
-void forward_block(const Scan& s, const Block& block, float* state) {
+void forward_block(const Scan& s, const Block& block, const Desk& desk) {
   constexpr int64_t SIZE = VECTORS * W;
+  float* state = desk.sums;
   const int64_t chunks = chunk_count(s);
   ForwardTiles<VECTORS> tile;
   Steps steps;
   for (int path = 0; path < PATHS; path++) {
+    const Packed weights = packed(s, desk, path, SIZE);
     __builtin_memset(state, 0, s.states * SIZE * sizeof(float));
     for (int64_t c = 0; c < chunks; c++) {
       walk(s, block, path, c, steps);
@@ -205,10 +258,10 @@ void forward_block(const Scan& s, const Block& block, float* state) {
         for (int64_t n = 0; n < s.states; n++)
           EACH_VECTOR store(kept + n * s.channels + v * W, load(state + n * SIZE + v * W));
       }
-      step_sizes<VECTORS>(s, block, path, steps, tile.dt);
-      advance<VECTORS, true>(s, block, path, 0, steps, tile, state);
+      step_sizes<VECTORS>(s, weights, steps, tile.dt);
+      advance<VECTORS, true>(s, block, weights, path, 0, steps, tile, state);
       for (int64_t n = 1; n < s.states; n++)
-        advance<VECTORS, false>(s, block, path, n, steps, tile, state + n * SIZE);
+        advance<VECTORS, false>(s, block, weights, path, n, steps, tile, state + n * SIZE);
     }
   }
 }
@@ -219,6 +272,12 @@ struct BackwardTiles {
   Tile<VECTORS> ddt, ddtx;          // gradients of dt, but through dt·x, and of dt·x
 };
 
+// This block's share of the gradient of x_dbl, at one pixel and path.
+ALWAYS_INLINE float* share_of(const Scan& s, const Block& block, int path, int64_t pixel) {
+  const int64_t row = (block.index * s.batch * s.height * s.width + pixel) * PATHS + path;
+  return s.dx_dbl + row * (s.rank + 2 * s.states);
+}
+
 // What runs backwards through a path, per state: the gradient of the state and the sum for A.
 struct Running {
   float *g, *dA;
@@ -226,13 +285,12 @@ struct Running {
 
 // State n of a chunk: recompute it from the checkpoint, then run its gradient backwards.
 template <int VECTORS, bool FIRST>
-ALWAYS_INLINE void retreat(const Scan& s, const Block& block, int path, int64_t n,
-                           const float* checkpoint, const Steps& steps,
+ALWAYS_INLINE void retreat(const Scan& s, const Block& block, const Packed& weights, int path,
+                           int64_t n, const float* checkpoint, const Steps& steps,
                            BackwardTiles<VECTORS>& tile, Running running) {
-  const float* A_row = s.A + (path * s.states + n) * s.channels + block.first_channel;
   Vec A[VECTORS], h[VECTORS], g[VECTORS], dA[VECTORS];
   EACH_VECTOR {
-    A[v] = load(A_row + v * W);
+    A[v] = load(weights.A + (n * VECTORS + v) * W);
     h[v] = load(checkpoint + v * W);
     g[v] = load(running.g + v * W);
     dA[v] = all(0.f);
@@ -264,8 +322,7 @@ ALWAYS_INLINE void retreat(const Scan& s, const Block& block, int path, int64_t 
       store(ddt, FIRST ? through_decay * A[v] : load(ddt) + through_decay * A[v]);
       h[v] = before;
     }
-    float* share = s.dBC + ((block.index * s.batch * s.height * s.width + steps.pixel[t]) * PATHS +
-                            path) * 2 * s.states;
+    float* share = share_of(s, block, path, steps.pixel[t]) + s.rank;
     share[n] = sum(dB);
     share[s.states + n] = sum(dC);
   }
@@ -276,23 +333,23 @@ ALWAYS_INLINE void retreat(const Scan& s, const Block& block, int path, int64_t 
   }
 }
 
-// Bring a chunk's gradients to x and to the step sizes before softplus.
+// Bring a chunk's gradients to x and, in place of those of dt, to the step sizes before softplus.
 template <int VECTORS>
-ALWAYS_INLINE void finish(const Scan& s, const Block& block, int path, const Steps& steps,
-                          const BackwardTiles<VECTORS>& tile, Vec* bias_sum, Vec* skip_sum) {
+ALWAYS_INLINE void finish(const Scan& s, const Block& block, const Packed& weights, int path,
+                          const Steps& steps, BackwardTiles<VECTORS>& tile, Vec* bias_sum,
+                          Vec* skip_sum) {
   Vec bias[VECTORS], dskip[VECTORS], skip[VECTORS];
   EACH_VECTOR {
     bias[v] = dskip[v] = all(0.f);
-    skip[v] = load(s.skip + block.first_channel + v * W);
+    skip[v] = load(weights.skip + v * W);
   }
   for (int t = 0; t < steps.count; t++) {
     const int64_t at = steps.pixel[t] * s.channels + block.first_channel;
-    float* ddt_row = s.ddt + path * s.batch * s.height * s.width * s.channels + at;
     EACH_VECTOR {
       Vec x = load(steps.x[t] + v * W), dt = load(&tile.dt.row[t][v * W]);
       Vec ddtx = load(&tile.ddtx.row[t][v * W]);
       Vec dz = (load(&tile.ddt.row[t][v * W]) + ddtx * x) * softplus_slope(dt);
-      store(ddt_row + v * W, dz);
+      store(&tile.ddt.row[t][v * W], dz);
       bias[v] += dz;
       Vec dx;
       if (path == 0) {
@@ -311,57 +368,117 @@ ALWAYS_INLINE void finish(const Scan& s, const Block& block, int path, const Ste
   }
 }
 
+// Low-rank step sizes from those of the channels: the transpose of `step_sizes`. Vectors run along
+// the ranks, as sums within a vector are slow.
 template <int VECTORS>
-void backward_block(const Scan& s, const Block& block, float* scratch) {
+ALWAYS_INLINE void lower_ranks(const Scan& s, const Block& block, const Packed& weights, int path,
+                               const Steps& steps, const Tile<VECTORS>& dz) {
+  constexpr int TOGETHER = 8;
+  const int64_t ranks = padded_rank(s);
+  for (int t = 0; t < steps.count; t += TOGETHER) {
+    const float* row[TOGETHER];  // the last step is repeated to fill up
+    for (int i = 0; i < TOGETHER; i++)
+      row[i] = dz.row[t + i < steps.count ? t + i : steps.count - 1];
+    const int kept = steps.count - t < TOGETHER ? steps.count - t : TOGETHER;
+    for (int64_t r = 0; r < s.rank; r += W) {
+      Vec total[TOGETHER];
+      UNROLL for (int i = 0; i < TOGETHER; i++) total[i] = all(0.f);
+      for (int c = 0; c < VECTORS * W; c++) {
+        const Vec weight = load(weights.dt_rows + c * ranks + r);
+        UNROLL for (int i = 0; i < TOGETHER; i++) total[i] += row[i][c] * weight;
+      }
+      const int64_t width = s.rank - r < W ? s.rank - r : W;
+      UNROLL for (int i = 0; i < TOGETHER; i++)
+        if (i < kept) {
+          float* share = share_of(s, block, path, steps.pixel[t + i]) + r;
+          __builtin_memcpy(share, &total[i], width * sizeof(float));
+        }
+    }
+  }
+}
+
+// Add a chunk's gradient of RANKS rows of dt_weight, (R, C), from row r on.
+template <int VECTORS, int RANKS>
+ALWAYS_INLINE void add_weight_rows(const Steps& steps, const Tile<VECTORS>& dz, int64_t r,
+                                   float* dweight) {
+  Vec total[RANKS][VECTORS];
+  UNROLL for (int i = 0; i < RANKS; i++) EACH_VECTOR total[i][v] = all(0.f);
+  for (int t = 0; t < steps.count; t++) {
+    const float* low = steps.x_dbl[t] + r;
+    EACH_VECTOR {
+      const Vec of_step = load(&dz.row[t][v * W]);
+      UNROLL for (int i = 0; i < RANKS; i++) total[i][v] += low[i] * of_step;
+    }
+  }
+  UNROLL for (int i = 0; i < RANKS; i++) EACH_VECTOR {
+    float* sum = dweight + ((r + i) * VECTORS + v) * W;
+    store(sum, load(sum) + total[i][v]);
+  }
+}
+
+// Copy rows of a block's sums to their places among all channels.
+ALWAYS_INLINE void hand_out(const float* sums, int64_t rows, int64_t size, float* out,
+                            const Scan& s, const Block& block) {
+  for (int64_t i = 0; i < rows; i++)
+    __builtin_memcpy(out + i * s.channels + block.first_channel, sums + i * size,
+                     size * sizeof(float));
+}
+
+template <int VECTORS>
+void backward_block(const Scan& s, const Block& block, const Desk& desk) {
   constexpr int64_t SIZE = VECTORS * W;
   const int64_t chunks = chunk_count(s);
-  float *g = scratch, *dA = scratch + s.states * SIZE;
+  float *g = desk.sums, *dA = g + s.states * SIZE, *dweight = dA + s.states * SIZE;
   BackwardTiles<VECTORS> tile;
   Steps steps;
   Vec skip_sum[VECTORS];
   EACH_VECTOR skip_sum[v] = all(0.f);
   for (int path = 0; path < PATHS; path++) {
+    const Packed weights = packed(s, desk, path, SIZE);
     const int64_t of_path = block.sample * PATHS + path;
     Vec bias_sum[VECTORS];
     EACH_VECTOR bias_sum[v] = all(0.f);
-    __builtin_memset(scratch, 0, 2 * s.states * SIZE * sizeof(float));
+    __builtin_memset(desk.sums, 0, sum_floats(s) * SIZE * sizeof(float));
     for (int64_t c = chunks - 1; c >= 0; c--) {
       walk(s, block, path, c, steps);
-      step_sizes<VECTORS>(s, block, path, steps, tile.dt);
+      step_sizes<VECTORS>(s, weights, steps, tile.dt);
       for (int t = 0; t < steps.count; t++)
         EACH_VECTOR store(&tile.dtx.row[t][v * W],
                           load(&tile.dt.row[t][v * W]) * load(steps.x[t] + v * W));
       const float* kept =
           s.checkpoints + (of_path * chunks + c) * s.states * s.channels + block.first_channel;
-      retreat<VECTORS, true>(s, block, path, 0, kept, steps, tile, {g, dA});
+      retreat<VECTORS, true>(s, block, weights, path, 0, kept, steps, tile, {g, dA});
       for (int64_t n = 1; n < s.states; n++)
-        retreat<VECTORS, false>(s, block, path, n, kept + n * s.channels, steps, tile,
+        retreat<VECTORS, false>(s, block, weights, path, n, kept + n * s.channels, steps, tile,
                                 {g + n * SIZE, dA + n * SIZE});
-      finish<VECTORS>(s, block, path, steps, tile, bias_sum, skip_sum);
+      finish<VECTORS>(s, block, weights, path, steps, tile, bias_sum, skip_sum);
+      lower_ranks<VECTORS>(s, block, weights, path, steps, tile.ddt);
+      int64_t r = 0;
+      for (; r + 4 <= s.rank; r += 4) add_weight_rows<VECTORS, 4>(steps, tile.ddt, r, dweight);
+      for (; r < s.rank; r++) add_weight_rows<VECTORS, 1>(steps, tile.ddt, r, dweight);
     }
-    for (int64_t n = 0; n < s.states; n++)
-      EACH_VECTOR store(s.dA + (of_path * s.states + n) * s.channels + block.first_channel + v * W,
-                        load(dA + n * SIZE + v * W));
+    hand_out(dA, s.states, SIZE, s.dA + of_path * s.states * s.channels, s, block);
+    hand_out(dweight, s.rank, SIZE, s.ddt_weight + of_path * s.rank * s.channels, s, block);
     EACH_VECTOR store(s.ddt_bias + of_path * s.channels + block.first_channel + v * W, bias_sum[v]);
   }
   EACH_VECTOR store(s.dskip + block.sample * s.channels + block.first_channel + v * W, skip_sum[v]);
 }
 
-void forward(const Scan& scan, const Block& block, float* scratch) {
+void forward(const Scan& scan, const Block& block, const Desk& desk) {
   switch (block.vectors) {
-    case 1: return forward_block<1>(scan, block, scratch);
-    case 2: return forward_block<2>(scan, block, scratch);
-    case 3: return forward_block<3>(scan, block, scratch);
-    default: return forward_block<4>(scan, block, scratch);
+    case 1: return forward_block<1>(scan, block, desk);
+    case 2: return forward_block<2>(scan, block, desk);
+    case 3: return forward_block<3>(scan, block, desk);
+    default: return forward_block<4>(scan, block, desk);
   }
 }
 
-void backward(const Scan& scan, const Block& block, float* scratch) {
+void backward(const Scan& scan, const Block& block, const Desk& desk) {
   switch (block.vectors) {
-    case 1: return backward_block<1>(scan, block, scratch);
-    case 2: return backward_block<2>(scan, block, scratch);
-    case 3: return backward_block<3>(scan, block, scratch);
-    default: return backward_block<4>(scan, block, scratch);
+    case 1: return backward_block<1>(scan, block, desk);
+    case 2: return backward_block<2>(scan, block, desk);
+    case 3: return backward_block<3>(scan, block, desk);
+    default: return backward_block<4>(scan, block, desk);
   }
 }
 
@@ -373,4 +490,4 @@ void backward(const Scan& scan, const Block& block, float* scratch) {
 #define TABLE(name) JOIN(kernel_, name)
 
 extern "C" const Kernel TABLE(SCAN_ISA);
-extern "C" const Kernel TABLE(SCAN_ISA) = {NAME_OF(SCAN_ISA), W, forward, backward};
+extern "C" const Kernel TABLE(SCAN_ISA) = {NAME_OF(SCAN_ISA), W, pack, forward, backward};

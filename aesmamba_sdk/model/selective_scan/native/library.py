@@ -25,7 +25,7 @@ INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # fastest first; baseline is 
 _SIZES = ("batch", "height", "width", "channels", "states", "rank")
 _INPUTS = ("x", "x_dbl", "dt_weight", "dt_bias", "A", "skip")
 _FORWARD = ("y", "checkpoints")
-_BACKWARD = ("dy", "dx", "ddt", "dBC", "dA", "ddt_bias", "dskip")
+_BACKWARD = ("dy", "dx", "dx_dbl", "ddt_weight", "ddt_bias", "dA", "dskip")
 _ARRAYS = _INPUTS + _FORWARD + _BACKWARD
 
 
@@ -89,7 +89,7 @@ class ScanLibrary:
         return chosen
 
     def blocks(self, scan: Scan, isa: str) -> int:
-        """How many shares of dBC a backward pass of ``scan`` writes."""
+        """How many shares of dx_dbl a backward pass of ``scan`` writes."""
         count: int = self._functions.aesmamba_scan_blocks(scan, isa.encode())
         return count
 

@@ -24,19 +24,19 @@ struct Scan {
   int64_t batch, height, width, channels, states, rank;
   const float* x;          // (B, L, D)
   const float* x_dbl;      // (B, L, K, R + 2N): low-rank step sizes, B and C
-  const float* dt_weight;  // (K, R, D)
+  const float* dt_weight;  // (K, D, R)
   const float* dt_bias;    // (K, D)
-  const float* A;          // (K, N, D)
-  const float* skip;       // (D): D summed over the paths, as each path adds D x at every pixel
+  const float* A;          // (K, D, N)
+  const float* skip;       // (K, D): the skip weights, called D elsewhere
   float* y;                // (B, L, D)
   float* checkpoints;      // (B, K, chunks, N, D): the state before each chunk; null: not kept
   const float* dy;         // (B, L, D)
   float* dx;               // (B, L, D)
-  float* ddt;              // (K, B, L, D): gradient of the step sizes before softplus
-  float* dBC;              // (blocks, B, L, K, 2N): each channel block's share
-  float* dA;               // (B, K, N, D)
+  float* dx_dbl;           // (blocks, B, L, K, R + 2N): each channel block's share
+  float* ddt_weight;       // (B, K, R, D): each sample's share, as below
   float* ddt_bias;         // (B, K, D)
-  float* dskip;            // (B, D)
+  float* dA;               // (B, K, N, D)
+  float* dskip;            // (B, D): the same for every path
 };
 
 // Some channels of one sample: the unit of work.
@@ -45,16 +45,33 @@ struct Block {
   int vectors;  // 1..MAX_VECTORS
 };
 
-// `scratch` holds `scratch_floats` per state, see dispatch.cpp.
-typedef void (*BlockFunction)(const Scan&, const Block&, float* scratch);
+// What one thread works with; its memory is the dispatcher's.
+struct Desk {
+  float* weights;  // those of a block's channels, side by side: see `pack` in kernel.cpp
+  float* sums;     // what a pass carries from chunk to chunk
+};
+
+typedef void (*BlockFunction)(const Scan&, const Block&, const Desk&);
 
 struct Kernel {
   const char* name;
   int width;  // channels per vector
-  BlockFunction forward, backward;
+  // `pack` lays out the weights that the passes read; they depend on the block's channels only.
+  BlockFunction pack, forward, backward;
 };
 
 }  // extern "C"
+
+// Rows of dt_weight are packed with zeros up to this many ranks, a multiple of every vector width.
+inline int64_t padded_rank(const Scan& scan) { return (scan.rank + 15) / 16 * 16; }
+
+// Floats per channel of a desk's weights: for each path bias, dt_weight both ways and A; the skip.
+inline int64_t weight_floats(const Scan& scan) {
+  return PATHS * (1 + scan.rank + padded_rank(scan) + scan.states) + 1;
+}
+
+// Floats per channel of a desk's sums: the backward pass has the larger ones.
+inline int64_t sum_floats(const Scan& scan) { return 2 * scan.states + scan.rank; }
 
 inline int64_t chunk_count(const Scan& scan) {
   return (scan.height * scan.width + CHUNK - 1) / CHUNK;
