@@ -138,11 +138,11 @@ def test_whole_encoders_equal_the_reference(isa, layout):
 def test_threads_and_groups_of_samples_change_nothing(isa, batch, monkeypatch):
     from aesmamba_sdk.model.selective_scan.native import engine
 
-    size = (7, 5)
+    size = (15, 13)
     args = list(image_problem(size, 96, 2, 6))
     g = torch.Generator().manual_seed(1)
-    args[0] = torch.randn(batch, 35, 96, generator=g)
-    args[1] = torch.randn(batch, 35, 4, 10, generator=g)
+    args[0] = torch.randn(batch, 195, 96, generator=g)
+    args[1] = torch.randn(batch, 195, 4, 10, generator=g)
     one = run_with_gradients(cross_selective_scan, args, size)
     torch.set_num_threads(2)
     try:
@@ -151,7 +151,7 @@ def test_threads_and_groups_of_samples_change_nothing(isa, batch, monkeypatch):
         torch.set_num_threads(1)
     for got, want in zip(two, one, strict=True):
         assert torch.equal(got, want)
-    monkeypatch.setattr(engine, "_GROUP_FLOATS", 2 * 35 * 96)
+    monkeypatch.setattr(engine, "_GROUP_FLOATS", 2 * 195 * 96)
     for got, want in zip(run_with_gradients(cross_selective_scan, args, size), one, strict=True):
         assert worst(got, want) < 1e-6
 

@@ -17,6 +17,9 @@ namespace {
 // Blocks below which wide ones would leave threads idle. The number of threads itself must not
 // matter: sums over blocks would then depend on it.
 constexpr int64_t ENOUGH_BLOCKS = 4;
+// Steps of four states, of one channel, that take a thread a few ten microseconds: for less it is
+// not worth waking, least of all on a busy machine, where the others would wait for it.
+constexpr int64_t WORTH_A_THREAD = 1 << 15;
 constexpr std::align_val_t CACHE_LINE{64};
 
 const Kernel* supported(const char* name) {
@@ -50,6 +53,14 @@ struct Cut {
     return {item % samples, index, first * width, int(end - first)};
   }
 };
+
+// How many of `threads` to use; each must find a block, and enough to do.
+int64_t useful_threads(const Scan& scan, const Cut& cut, int64_t threads) {
+  const int64_t steps = scan.batch * scan.height * scan.width * PATHS;
+  const int64_t work = steps * scan.channels * ((scan.states + 3) / 4);
+  if (threads > work / WORTH_A_THREAD) threads = work / WORTH_A_THREAD;
+  return threads < cut.samples * cut.blocks ? threads : cut.samples * cut.blocks;
+}
 
 // A call shared by the threads that work on it: each takes the next block until none is left.
 struct Job {
@@ -111,10 +122,9 @@ EXPORT int aesmamba_scan_run(const Scan* scan, const char* isa, int backward, in
                              Parallel parallel) {
   const Kernel& kernel = *supported(isa);
   Job job{*scan, kernel, backward ? kernel.backward : kernel.forward, Cut(*scan, kernel)};
-  const int64_t items = scan->batch * job.cut.blocks;
-  if (threads > items) threads = int(items);
-  if (parallel && threads > 1)
-    parallel(work, &job, unsigned(threads), 0);
+  const int64_t useful = useful_threads(*scan, job.cut, threads);
+  if (parallel && useful > 1)
+    parallel(work, &job, unsigned(useful), 0);
   else
     work(&job);
   return job.out_of_memory;
