@@ -1,0 +1,131 @@
+// Which instruction set serves, how a problem is cut into blocks, and who works on them.
+#include <atomic>
+#include <cstring>
+#include <new>
+
+#include "scan.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+#if defined(__x86_64__)
+extern "C" const Kernel kernel_avx512, kernel_avx2;
+#endif
+extern "C" const Kernel kernel_baseline;
+
+namespace {
+
+// Blocks below which wide ones would leave threads idle. The number of threads itself must not
+// matter: sums over blocks would then depend on it.
+constexpr int64_t ENOUGH_BLOCKS = 4;
+// Steps of four states, of one channel, that take a thread a few ten microseconds: for less it is
+// not worth waking, least of all on a busy machine, where the others would wait for it.
+constexpr int64_t WORTH_A_THREAD = 1 << 15;
+constexpr std::align_val_t CACHE_LINE{64};
+
+const Kernel* supported(const char* name) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  if (!std::strcmp(name, "avx512"))
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") ? &kernel_avx512
+                                                                                   : nullptr;
+  if (!std::strcmp(name, "avx2"))
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernel_avx2 : nullptr;
+#endif
+  return std::strcmp(name, "baseline") ? nullptr : &kernel_baseline;
+}
+
+struct Cut {
+  int64_t samples, vectors, blocks;  // the latter two per sample
+
+  Cut(const Scan& scan, const Kernel& kernel)
+      : samples(scan.batch), vectors(scan.channels / kernel.width) {
+    int64_t widest = MAX_VECTORS;
+    while (widest > 1 && scan.batch * count(widest) < ENOUGH_BLOCKS) widest--;
+    blocks = count(widest);
+  }
+
+  int64_t count(int64_t widest) const { return (vectors + widest - 1) / widest; }
+
+  // Blocks differ by at most one vector. The same channels of all samples follow each other.
+  Block block(int64_t item, int width) const {
+    const int64_t index = item / samples;
+    const int64_t first = index * vectors / blocks, end = (index + 1) * vectors / blocks;
+    return {item % samples, index, first * width, int(end - first)};
+  }
+};
+
+// How many of `threads` to use; each must find a block, and enough to do.
+int64_t useful_threads(const Scan& scan, const Cut& cut, int64_t threads) {
+  const int64_t steps = scan.batch * scan.height * scan.width * PATHS;
+  const int64_t work = steps * scan.channels * ((scan.states + 3) / 4);
+  if (threads > work / WORTH_A_THREAD) threads = work / WORTH_A_THREAD;
+  return threads < cut.samples * cut.blocks ? threads : cut.samples * cut.blocks;
+}
+
+// A call shared by the threads that work on it: each takes the next block until none is left.
+struct Job {
+  const Scan& scan;
+  const Kernel& kernel;
+  BlockFunction run;
+  Cut cut;
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> out_of_memory{false};
+};
+
+void work(void* shared) {
+  Job& job = *static_cast<Job*>(shared);
+  const int64_t channels = MAX_VECTORS * job.kernel.width;
+  const int64_t sums = sum_floats(job.scan) * channels;
+  const size_t bytes = (sums + weight_floats(job.scan) * channels) * sizeof(float);
+  void* memory = ::operator new(bytes, CACHE_LINE, std::nothrow);
+  if (!memory) {
+    job.out_of_memory = true;
+    return;
+  }
+  float* floats = static_cast<float*>(memory);
+  const Desk desk{floats + sums, floats};
+  const int64_t items = job.cut.samples * job.cut.blocks;
+  int64_t packed = -1;
+  for (int64_t item; (item = job.next++) < items;) {
+    const Block block = job.cut.block(item, job.kernel.width);
+    if (block.index != packed) job.kernel.pack(job.scan, block, desk);
+    packed = block.index;
+    job.run(job.scan, block, desk);
+  }
+  ::operator delete(memory, CACHE_LINE);
+}
+
+}  // namespace
+
+// GOMP_parallel of the OpenMP runtime that the host program already uses: run `work(shared)` on
+// `threads` threads and wait. Given by the caller, so that no second pool comes into being.
+typedef void (*Parallel)(void (*work)(void*), void* shared, unsigned threads, unsigned flags);
+
+// A fingerprint of the sources this library was built from.
+EXPORT const char* aesmamba_scan_sources() { return SCAN_SOURCES; }
+
+// Channels per vector of an instruction set; 0: this machine or library does not have it.
+EXPORT int aesmamba_scan_width(const char* isa) {
+  const Kernel* kernel = supported(isa);
+  return kernel ? kernel->width : 0;
+}
+
+EXPORT int aesmamba_scan_chunk() { return CHUNK; }
+
+// The first dimension of dx_dbl. The instruction set must be supported, here and below.
+EXPORT int64_t aesmamba_scan_blocks(const Scan* scan, const char* isa) {
+  return Cut(*scan, *supported(isa)).blocks;
+}
+
+// Run one pass; 0: done, 1: out of memory, the results are incomplete. `parallel` may be null.
+EXPORT int aesmamba_scan_run(const Scan* scan, const char* isa, int backward, int threads,
+                             Parallel parallel) {
+  const Kernel& kernel = *supported(isa);
+  Job job{*scan, kernel, backward ? kernel.backward : kernel.forward, Cut(*scan, kernel)};
+  const int64_t useful = useful_threads(*scan, job.cut, threads);
+  if (parallel && useful > 1)
+    parallel(work, &job, unsigned(useful), 0);
+  else
+    work(&job);
+  return job.out_of_memory;
+}

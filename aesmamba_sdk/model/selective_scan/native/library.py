@@ -1,0 +1,147 @@
+"""Load the native scan with ctypes, choose its instruction set, and run it on torch's threads.
+
+The library starts no threads of its own. It is handed ``GOMP_parallel`` of the OpenMP runtime that
+torch itself runs on, looked up through ``libtorch_cpu``: linking against OpenMP could bring in a
+second copy of the runtime, whose idle threads spin against torch's; a pool in Python costs more
+to wake than a small map takes to scan.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from functools import cache
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from aesmamba_sdk.errors import SetupError
+
+ISA_VARIABLE = "AESMAMBA_SCAN_ISA"
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # fastest first; baseline is NEON on ARM
+
+_SIZES = ("batch", "height", "width", "channels", "states", "rank")
+_INPUTS = ("x", "x_dbl", "dt_weight", "dt_bias", "A", "skip")
+_FORWARD = ("y", "checkpoints")
+_BACKWARD = ("dy", "dx", "dx_dbl", "ddt_weight", "ddt_bias", "dA", "dskip")
+_ARRAYS = _INPUTS + _FORWARD + _BACKWARD
+
+
+class Scan(ctypes.Structure):
+    """``struct Scan`` of ``scan.h``, field by field."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_int64) for name in _SIZES),
+        *((name, ctypes.c_void_p) for name in _ARRAYS),
+    ]
+
+    def point(self, **arrays: Tensor | None) -> None:
+        """Aim pointers at dense float32 tensors, which the caller keeps alive."""
+        for name, array in arrays.items():
+            if array is None:
+                continue
+            if array.dtype != torch.float32 or not array.is_contiguous() or name not in _ARRAYS:
+                raise AssertionError(f"{name} {array.dtype}, strides {array.stride()}")
+            setattr(self, name, array.data_ptr())
+
+
+class ScanLibrary:
+    """An opened library.
+
+    Attributes:
+        chunk: steps between two checkpoints of the state.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._functions = ctypes.CDLL(str(path))
+        f = self._functions
+        f.aesmamba_scan_sources.restype = ctypes.c_char_p
+        f.aesmamba_scan_blocks.restype = ctypes.c_int64
+        f.aesmamba_scan_width.argtypes = [ctypes.c_char_p]
+        f.aesmamba_scan_blocks.argtypes = [ctypes.POINTER(Scan), ctypes.c_char_p]
+        f.aesmamba_scan_run.argtypes = [
+            ctypes.POINTER(Scan),
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        ]
+        self.sources: str = f.aesmamba_scan_sources().decode()
+        self.chunk: int = f.aesmamba_scan_chunk()
+        self.widths: dict[str, int] = {
+            isa: width for isa in INSTRUCTION_SETS if (width := f.aesmamba_scan_width(isa.encode()))
+        }
+
+    def instruction_set(self) -> str:
+        """The fastest one this machine has, or the one ``AESMAMBA_SCAN_ISA`` names.
+
+        Raises:
+            SetupError: the named one is unknown or not to be had here.
+        """
+        chosen = os.environ.get(ISA_VARIABLE) or next(iter(self.widths))
+        if chosen not in self.widths:
+            raise SetupError(
+                f"{ISA_VARIABLE}={chosen} cannot run here; there are: {', '.join(self.widths)}",
+                code="no_engine",
+            )
+        return chosen
+
+    def blocks(self, scan: Scan, isa: str) -> int:
+        """How many shares of dx_dbl a backward pass of ``scan`` writes."""
+        count: int = self._functions.aesmamba_scan_blocks(scan, isa.encode())
+        return count
+
+    def run(self, scan: Scan, isa: str, *, backward: bool) -> None:
+        """Fill the outputs of one pass, on as many threads as torch uses.
+
+        Raises:
+            MemoryError: not even the scratch space could be had.
+        """
+        failed = self._functions.aesmamba_scan_run(
+            scan, isa.encode(), backward, torch.get_num_threads(), _torch_parallel()
+        )
+        if failed:
+            raise MemoryError("the native scan could not allocate its scratch space")
+
+
+def missing() -> str | None:
+    """Why there is no library to load, with the remedy; ``None`` when there is one."""
+    # Not above: ``python -m`` warns when what it is to run has been imported with the package.
+    from aesmamba_sdk.model.selective_scan.native import build
+
+    if not build.LIBRARY.exists():
+        return f"not compiled; with a C++ compiler installed run: {build.COMMAND}"
+    try:
+        library = open_library()
+    except (OSError, AttributeError) as error:
+        return f"{build.LIBRARY} does not load ({error}); compile it here: {build.COMMAND}"
+    if library.sources != build.source_digest():
+        return f"compiled from other sources than these; compile again: {build.COMMAND}"
+    return None
+
+
+@cache
+def open_library() -> ScanLibrary:
+    """The library next to the sources, opened once."""
+    from aesmamba_sdk.model.selective_scan.native import build
+
+    return ScanLibrary(build.LIBRARY)
+
+
+@cache
+def _torch_parallel() -> int | None:
+    """Address of torch's own ``GOMP_parallel``; ``None`` (one thread) where it has none.
+
+    Both GNU's and LLVM's runtime have it. A look-up through an opened library also searches what
+    that library was linked with, and so finds the very copy that torch calls.
+    """
+    folder = Path(torch.__file__).parent / "lib"
+    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
+        try:
+            function = ctypes.CDLL(str(folder / name)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        return ctypes.cast(function, ctypes.c_void_p).value
+    return None
