@@ -158,8 +158,9 @@ def engine_report(device: torch.device) -> dict[str, str]:
 def _register_defaults() -> None:
     from aesmamba_sdk.model.selective_scan.mamba_ssm import MambaSsmEngine
     from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
+    from aesmamba_sdk.model.selective_scan.triton_engine import TritonEngine
 
-    for engine in (MambaSsmEngine(), TorchEngine()):
+    for engine in (MambaSsmEngine(), TritonEngine(), TorchEngine()):
         register_engine(engine)
 
 
