@@ -128,8 +128,8 @@ def _choose(name: str | None, device_type: str) -> ScanEngine:
     for engine in _ENGINES:
         reason = engine.unavailable(device)
         if reason is None:
-            if reasons and device.type == "cuda":
-                logger.warning("scan runs on the slower engine %r: %s", engine.name, reasons[0])
+            if device.type == "cuda" and engine is _ENGINES[-1]:
+                logger.warning("scan runs on the slowest engine: %s", "; ".join(reasons))
             return engine
         reasons.append(f"{engine.name}: {reason}")
     raise SetupError(f"no scan engine for {device_type}: {'; '.join(reasons)}", code="no_engine")

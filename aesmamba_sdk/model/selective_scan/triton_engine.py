@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -26,9 +26,14 @@ INTERPRET_VARIABLE = "TRITON_INTERPRET"
 
 _OLDEST_GPU = (7, 0)
 _DIRECTIONS = 4
-# A warp to a program and a thread to a channel: sums over states need no exchange.
+# A warp to a program; with N = 1 the compiler gives each thread one channel, and none exchange.
 _CHANNELS = 32
-_WARPS = 1
+_WALK_WARPS = 1
+# Step sizes are small matrix products: more of a tile to a program.
+_PIXELS = 64
+_STEP_WARPS = 4
+# The least inner length of a matrix product in triton.
+_LEAST_RANK = 16
 # Shorter chunks give more programs, longer ones less carrying between them.
 _CHUNK_STEPS = (32, 128)
 _ONE_CHUNK = 64
@@ -68,7 +73,7 @@ class TritonEngine(ScanEngine):
         if interpreted and device.type in ("cpu", "cuda"):
             return _failure(interpreted)
         if device.type != "cuda":
-            return f"needs a CUDA device, not {device.type}, or {INTERPRET_VARIABLE}=1 for tests"
+            return f"needs a CUDA device, not {device.type}"
         if torch.cuda.is_available() and torch.cuda.get_device_capability() < _OLDEST_GPU:
             return "needs a GPU of compute capability 7.0 or later"
         return _failure(interpreted)
@@ -153,10 +158,29 @@ class _Plan:
             N=self.state,
             R=self.rank,
             PAD_N=_power_of_two(self.state),
-            PAD_R=_power_of_two(self.rank),
             BLOCK=_CHANNELS,
-            num_warps=_WARPS,
+            num_warps=_WALK_WARPS,
         )
+
+    def step_sizes(self, x_dbl: Tensor, dt_weight: Tensor, dt_bias: Tensor) -> Tensor:
+        """Δ of every step, (B, 4, L, D); ``dt_weight`` is (4, R, D)."""
+        dt = self.per_step(x_dbl, self.channels)
+        grid = (self.batch * _DIRECTIONS * -(-self.length // _PIXELS), self.blocks)
+        _kernel("step_sizes")[grid](
+            x_dbl,
+            dt_weight,
+            dt_bias,
+            dt,
+            self.length,
+            self.channels,
+            N=self.state,
+            R=self.rank,
+            PAD_R=max(_LEAST_RANK, _power_of_two(self.rank)),
+            BLOCK=_CHANNELS,
+            PIXELS=_PIXELS,
+            num_warps=_STEP_WARPS,
+        )
+        return dt
 
     def enter(self, ends: Tensor, dt_sums: Tensor, A: Tensor, *, reverse: bool) -> Tensor:
         """What each chunk starts from, from what each adds."""
@@ -172,7 +196,7 @@ class _Plan:
             PAD_N=_power_of_two(self.state),
             BLOCK=_CHANNELS,
             REVERSE=reverse,
-            num_warps=_WARPS,
+            num_warps=_WALK_WARPS,
         )
         return first
 
@@ -185,7 +209,7 @@ class _Plan:
 
 
 class _CrossScan(torch.autograd.Function):
-    """Saves its inputs and the state every chunk starts from."""
+    """Saves its inputs and the state every chunk starts from; step sizes are computed again."""
 
     @staticmethod
     def forward(
@@ -198,44 +222,45 @@ class _CrossScan(torch.autograd.Function):
         D: Tensor,
         size: tuple[int, int],
     ) -> Tensor:
-        x, x_dbl, dt_weight, dt_bias, A, D = (
-            t.contiguous() for t in (x, x_dbl, dt_weight, dt_bias, A, D)
-        )
+        x, x_dbl, dt_bias, D = (t.contiguous() for t in (x, x_dbl, dt_bias, D))
         plan = _Plan.of(x, A, dt_weight, size)
-        weights = (dt_weight, dt_bias, A)
+        # Channels last, as everywhere: neighbouring threads read neighbouring numbers.
+        by_rank, by_state = (t.float().transpose(1, 2).contiguous() for t in (dt_weight, A))
         with _on(x.device):
+            dt = plan.step_sizes(x_dbl, by_rank, dt_bias)
             first = plan.per_chunk(x, plan.state, plan.channels)
             dt_sums = plan.per_chunk(x, plan.channels)
             if plan.chunks > 1:
-                plan.walk("chunk_ends", x, x_dbl, *weights, first, dt_sums)
-                first = plan.enter(first, dt_sums, A, reverse=False)
+                plan.walk("chunk_ends", x, x_dbl, dt, by_state, first, dt_sums)
+                first = plan.enter(first, dt_sums, by_state, reverse=False)
             y = plan.per_step(x, plan.channels)
-            plan.walk("outputs", x, x_dbl, *weights, D, first, y)
-        ctx.save_for_backward(x, x_dbl, dt_weight, dt_bias, A, D, first, dt_sums)
-        ctx.size = size
+            plan.walk("outputs", x, x_dbl, dt, by_state, D, first, y)
+        ctx.save_for_backward(x, x_dbl, by_rank, dt_bias, by_state, D, first, dt_sums)
+        ctx.size, ctx.weight_dtypes = size, [t.dtype for t in (dt_weight, dt_bias, A, D)]
         # Each direction wrote its own: adding them up here keeps atomics, and chance, out.
         return y.sum(1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
-        x, x_dbl, dt_weight, dt_bias, A, D, first, dt_sums = ctx.saved_tensors
+        x, x_dbl, by_rank, dt_bias, by_state, D, first, dt_sums = ctx.saved_tensors
+        weights = (by_rank, dt_bias, by_state, D)
         dy = dy.float().contiguous()
-        whole = _Plan.of(x, A, dt_weight, ctx.size)
         dx, dx_dbl = torch.empty_like(x), torch.empty_like(x_dbl)
-        sums = [torch.zeros_like(t, dtype=torch.float32) for t in (dt_weight, dt_bias, A, D)]
-        weights = (dt_weight, dt_bias, A, D)
+        sums = [torch.zeros_like(weight, dtype=torch.float32) for weight in weights]
+        whole = _Plan.of(x, by_state.mT, by_rank.mT, ctx.size)
         with _on(x.device), torch.autocast(x.device.type, enabled=False):
             for rows in whole.sample_blocks():
-                plan = _Plan.of(x[rows], A, dt_weight, ctx.size)
+                plan = replace(whole, batch=len(x[rows]))
                 part = _gradients(
                     plan, x[rows], x_dbl[rows], *weights, first[rows], dt_sums[rows], dy[rows]
                 )
                 dx[rows], dx_dbl[rows] = part[:2]
                 for total, add in zip(sums, part[2:], strict=True):
                     total += add
-        by_weight = (total.to(t.dtype) for total, t in zip(sums, weights, strict=True))
-        return dx, dx_dbl, *by_weight, None
+        d_weight, d_bias, dA, dD = sums
+        by_weight = zip((d_weight.mT, d_bias, dA.mT, dD), ctx.weight_dtypes, strict=True)
+        return dx, dx_dbl, *(total.to(dtype) for total, dtype in by_weight), None
 
 
 def _gradients(
@@ -250,29 +275,32 @@ def _gradients(
     dt_sums: Tensor,
     dy: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of some samples: x, x_dbl and their share of dt_weight, dt_bias, A and D."""
-    weights = (dt_weight, dt_bias, A)
+    """Gradients of some samples: x, x_dbl and their share of dt_weight, dt_bias, A and D.
+
+    ``dt_weight`` is (4, R, D) and ``A`` is (4, N, D), as the kernels want them; so are theirs.
+    """
+    dt = plan.step_sizes(x_dbl, dt_weight, dt_bias)
     states = plan.per_step(x, plan.state, plan.channels)
-    plan.walk("states_before", x, x_dbl, *weights, first, states)
+    plan.walk("states_before", x, x_dbl, dt, A, first, states)
     last = plan.per_chunk(x, plan.state, plan.channels)
     if plan.chunks > 1:
-        plan.walk("adjoint_ends", x_dbl, *weights, dy, last)
+        plan.walk("adjoint_ends", x_dbl, dt, A, dy, last)
         last = plan.enter(last, dt_sums, A, reverse=True)
     dx, draw = plan.per_step(x, plan.channels), plan.per_step(x, plan.channels)
     shape = (plan.blocks, plan.batch, plan.length, _DIRECTIONS, 2 * plan.state)
     dBC = torch.empty(shape, dtype=torch.float32, device=x.device)
     dA = plan.per_chunk(x, plan.state, plan.channels)
     dD = plan.per_chunk(x, plan.channels)
-    plan.walk("gradients", x, x_dbl, *weights, D, dy, states, last, dx, draw, dBC, dA, dD)
+    plan.walk("gradients", x, x_dbl, dt, A, D, dy, states, last, dx, draw, dBC, dA, dD)
     # The low-rank projection's own gradients are matrix products, which torch does best.
     low = x_dbl[..., : plan.rank].float()  # (B, L, 4, R)
-    dlow = torch.matmul(draw, dt_weight.float()).transpose(1, 2)  # (B, L, 4, R)
+    dlow = torch.matmul(draw, dt_weight.mT).transpose(1, 2)  # (B, L, 4, R)
     return (
         dx.sum(1),
         torch.cat([dlow, dBC.sum(0)], dim=-1),
-        torch.einsum("bkld,blkr->kdr", draw, low),
+        torch.einsum("blkr,bkld->krd", low, draw),
         draw.sum((0, 2)),
-        dA.sum((0, 2)).transpose(1, 2),
+        dA.sum((0, 2)),
         dD.sum((0, 2)),
     )
 
