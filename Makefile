@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TRITON := $(VENV)/.triton
 NATIVE := $(wildcard aesmamba_sdk/model/selective_scan/native/*.cpp aesmamba_sdk/model/selective_scan/native/*.h)
 
 .PHONY: demo test lint install clean
@@ -22,7 +23,12 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint
+# Triton is large and needed by no one without a GPU, but its interpreter tests the kernels here.
+$(TRITON): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[triton]"
+	touch $@
+
+test: lint $(TRITON)
 	$(BIN)/python -m pytest
 
 clean:

@@ -12,12 +12,14 @@ import sys
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner
 from PIL import Image
 
 from aesmamba_sdk.cli import main, sample_photos
 from aesmamba_sdk.cli.sample_photos import RATED, Taste, write_photos
 from aesmamba_sdk.cli.score import CSV_COLUMNS
+from aesmamba_sdk.model.selective_scan import choose_engine
 from tests import toy
 
 
@@ -264,7 +266,9 @@ class TestModelAndDoctor:
         result = run("doctor")
         records = {r["check"]: r for r in map(json.loads, result.stdout.splitlines())}
         assert result.exit_code == 0
-        assert "torch: in use" in records["scan"]["message"]
+        chosen = choose_engine(torch.device("cpu")).name
+        assert f"{chosen}: in use" in records["scan"]["message"]
+        assert "torch: " in records["scan"]["message"]
         assert "toy@" in records["model"]["message"]
         assert "0 people" in records["database"]["message"]
 

@@ -128,8 +128,8 @@ def _choose(name: str | None, device_type: str) -> ScanEngine:
     for engine in _ENGINES:
         reason = engine.unavailable(device)
         if reason is None:
-            if reasons and device.type == "cuda":
-                logger.warning("scan runs on the slower engine %r: %s", engine.name, reasons[0])
+            if device.type in ("cpu", "cuda") and engine is _ENGINES[-1]:
+                logger.warning("scan runs on the slowest engine: %s", "; ".join(reasons))
             return engine
         reasons.append(f"{engine.name}: {reason}")
     raise SetupError(f"no scan engine for {device_type}: {'; '.join(reasons)}", code="no_engine")
@@ -159,8 +159,9 @@ def _register_defaults() -> None:
     from aesmamba_sdk.model.selective_scan.mamba_ssm import MambaSsmEngine
     from aesmamba_sdk.model.selective_scan.native.engine import NativeEngine
     from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
+    from aesmamba_sdk.model.selective_scan.triton_engine import TritonEngine
 
-    for engine in (MambaSsmEngine(), NativeEngine(), TorchEngine()):
+    for engine in (MambaSsmEngine(), TritonEngine(), NativeEngine(), TorchEngine()):
         register_engine(engine)
 
 
