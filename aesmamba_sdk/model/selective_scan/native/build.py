@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE / ("aesmamba_scan.dll" if sys.platform == "win32" else "libaesmamba_scan.so")
 COMMAND = "python -m aesmamba_sdk.model.selective_scan.native.build"
 
-_SOURCES = ("scan.h", "kernel.cpp", "dispatch.cpp")
+_SOURCES = ("scan.h", "vector_math.h", "kernel.cpp", "dispatch.cpp")
 _COMPILERS = ("c++", "g++", "clang++")
 # Multiply-adds may be contracted even where a compiler is careful by default: the error bounds
 # hold either way, and speed does not.
