@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model.config import VMambaConfig
-from aesmamba_sdk.model.selective_scan import cross_selective_scan
-
-DIRECTIONS = 4
+from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
 
 class VMamba(nn.Module):

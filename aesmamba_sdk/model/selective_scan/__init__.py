@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
 from aesmamba_sdk.model.selective_scan.engines import (
     ScanEngine,
     choose_engine,
@@ -18,6 +19,7 @@ from aesmamba_sdk.model.selective_scan.engines import (
 )
 
 __all__ = [
+    "DIRECTIONS",
     "ScanEngine",
     "choose_engine",
     "cross_selective_scan",
@@ -86,11 +88,15 @@ def cross_selective_scan(
     Returns:
         (batch, height·width, channels) in float32, or float64 for float64 input.
 
+    Raises:
+        ValueError: shapes do not fit together.
+
     Source: VMamba (Liu et al. 2024), 2D-selective-scan; directions: rows, columns, rows reversed,
     columns reversed.
     """
     if x.shape[1] != size[0] * size[1]:
         raise ValueError(f"x has {x.shape[1]} pixels, but size is {size[0]}x{size[1]}")
+    _check_cross_shapes(x, x_dbl, dt_weight, dt_bias, A, D)
     return choose_engine(x.device).cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
 
 
@@ -108,3 +114,21 @@ def _check_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> 
                 f"{name} {tuple(tensor.shape)} must be (batch={batch}, groups, "
                 f"state={A.shape[1]}, length={length}) with groups dividing {channels}"
             )
+
+
+def _check_cross_shapes(
+    x: Tensor, x_dbl: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
+) -> None:
+    """Compiled engines read where they are told to: no wrong shape may reach them."""
+    batch, pixels, channels = x.shape
+    rank, state = dt_weight.shape[-1], A.shape[-1]
+    expected = {
+        "x_dbl": (x_dbl, (batch, pixels, DIRECTIONS, rank + 2 * state)),
+        "dt_weight": (dt_weight, (DIRECTIONS, channels, rank)),
+        "dt_bias": (dt_bias, (DIRECTIONS, channels)),
+        "A": (A, (DIRECTIONS, channels, state)),
+        "D": (D, (DIRECTIONS, channels)),
+    }
+    for name, (tensor, shape) in expected.items():
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{name} {tuple(tensor.shape)} must be {shape}")

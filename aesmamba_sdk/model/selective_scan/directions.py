@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ALL_DIRECTIONS = (0, 1, 2, 3)
+DIRECTIONS = 4
+ALL_DIRECTIONS = tuple(range(DIRECTIONS))
 
 
 def cross_scan(

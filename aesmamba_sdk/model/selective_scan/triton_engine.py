@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from aesmamba_sdk.model.selective_scan.engines import ScanEngine
+from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
 from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
 INTERPRET_VARIABLE = "TRITON_INTERPRET"
 
 _OLDEST_GPU = (7, 0)
-_DIRECTIONS = 4
+
 # A warp to a program; with N = 1 the compiler gives each thread one channel, and none exchange.
 _CHANNELS = 32
 _WALK_WARPS = 1
@@ -57,16 +57,13 @@ def _failure(interpreted: bool) -> str | None:
     return None
 
 
-class TritonEngine(ScanEngine):
+class TritonEngine(TorchEngine):
     """Fused four-way scan; the one-dimensional ``scan`` is left to the torch engine.
 
     So is float64: the kernels keep their states in float32.
     """
 
     name = "triton"
-
-    def __init__(self) -> None:
-        self._torch = TorchEngine()
 
     def unavailable(self, device: torch.device) -> str | None:
         interpreted = os.environ.get(INTERPRET_VARIABLE) == "1"
@@ -77,20 +74,6 @@ class TritonEngine(ScanEngine):
         if torch.cuda.is_available() and torch.cuda.get_device_capability() < _OLDEST_GPU:
             return "needs a GPU of compute capability 7.0 or later"
         return _failure(interpreted)
-
-    def scan(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        delta_bias: Tensor | None,
-        delta_softplus: bool,
-    ) -> Tensor:
-        """The torch engine's scan: no model here has a one-dimensional one."""
-        return self._torch.scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
     def cross_scan(
         self,
@@ -103,7 +86,7 @@ class TritonEngine(ScanEngine):
         size: tuple[int, int],
     ) -> Tensor:
         if torch.float64 in (x.dtype, x_dbl.dtype):
-            return self._torch.cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
+            return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         y: Tensor = _CrossScan.apply(x, x_dbl, dt_weight, dt_bias, A, D, size)
         return y
 
@@ -138,16 +121,16 @@ class _Plan:
         return -(-self.channels // _CHANNELS)
 
     def per_chunk(self, like: Tensor, *inner: int) -> Tensor:
-        shape = (self.batch, _DIRECTIONS, self.chunks, *inner)
+        shape = (self.batch, DIRECTIONS, self.chunks, *inner)
         return torch.zeros(shape, dtype=torch.float32, device=like.device)
 
     def per_step(self, like: Tensor, *inner: int) -> Tensor:
-        shape = (self.batch, _DIRECTIONS, self.length, *inner)
+        shape = (self.batch, DIRECTIONS, self.length, *inner)
         return torch.empty(shape, dtype=torch.float32, device=like.device)
 
     def walk(self, kernel: str, *tensors: Tensor) -> None:
         """A kernel that walks every chunk of every path."""
-        grid = (self.batch * _DIRECTIONS * self.chunks, self.blocks)
+        grid = (self.batch * DIRECTIONS * self.chunks, self.blocks)
         _kernel(kernel)[grid](
             *tensors,
             self.chunks,
@@ -165,7 +148,7 @@ class _Plan:
     def step_sizes(self, x_dbl: Tensor, dt_weight: Tensor, dt_bias: Tensor) -> Tensor:
         """Δ of every step, (B, 4, L, D); ``dt_weight`` is (4, R, D)."""
         dt = self.per_step(x_dbl, self.channels)
-        grid = (self.batch * _DIRECTIONS * -(-self.length // _PIXELS), self.blocks)
+        grid = (self.batch * DIRECTIONS * -(-self.length // _PIXELS), self.blocks)
         _kernel("step_sizes")[grid](
             x_dbl,
             dt_weight,
@@ -185,7 +168,7 @@ class _Plan:
     def enter(self, ends: Tensor, dt_sums: Tensor, A: Tensor, *, reverse: bool) -> Tensor:
         """What each chunk starts from, from what each adds."""
         first = torch.empty_like(ends)
-        _kernel("enter_chunks")[(self.batch * _DIRECTIONS, self.blocks)](
+        _kernel("enter_chunks")[(self.batch * DIRECTIONS, self.blocks)](
             ends,
             dt_sums,
             A,
@@ -202,7 +185,7 @@ class _Plan:
 
     def sample_blocks(self) -> Iterator[slice]:
         """Samples whose states fit into memory at once."""
-        per_sample = _DIRECTIONS * self.length * self.state * self.channels
+        per_sample = DIRECTIONS * self.length * self.state * self.channels
         step = max(1, _BLOCK_STATES // per_sample)
         for start in range(0, self.batch, step):
             yield slice(start, min(start + step, self.batch))
@@ -287,7 +270,7 @@ def _gradients(
         plan.walk("adjoint_ends", x_dbl, dt, A, dy, last)
         last = plan.enter(last, dt_sums, A, reverse=True)
     dx, draw = plan.per_step(x, plan.channels), plan.per_step(x, plan.channels)
-    shape = (plan.blocks, plan.batch, plan.length, _DIRECTIONS, 2 * plan.state)
+    shape = (plan.blocks, plan.batch, plan.length, DIRECTIONS, 2 * plan.state)
     dBC = torch.empty(shape, dtype=torch.float32, device=x.device)
     dA = plan.per_chunk(x, plan.state, plan.channels)
     dD = plan.per_chunk(x, plan.channels)

@@ -10,18 +10,17 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.model.selective_scan.engines import ScanEngine
+from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
 from aesmamba_sdk.model.selective_scan.native.library import Scan, missing, open_library
 from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
-_PATHS = 4
 _WIDEST_VECTOR = 16
 # The backward pass writes shares of gradients, a few times as large as x, that are then summed.
 # Samples are taken in groups for which they stay small.
 _GROUP_FLOATS = 1 << 22
 
 
-class NativeEngine(ScanEngine):
+class NativeEngine(TorchEngine):
     """The fused C++ scan on the CPU, in float32.
 
     Half precision is widened first. float64, where it would lose digits, and the one-dimensional
@@ -29,9 +28,6 @@ class NativeEngine(ScanEngine):
     """
 
     name = "native"
-
-    def __init__(self) -> None:
-        self._torch = TorchEngine()
 
     def unavailable(self, device: torch.device) -> str | None:
         if device.type != "cpu":
@@ -44,19 +40,6 @@ class NativeEngine(ScanEngine):
                 return str(error)
         return reason
 
-    def scan(
-        self,
-        u: Tensor,
-        delta: Tensor,
-        A: Tensor,
-        B: Tensor,
-        C: Tensor,
-        D: Tensor | None,
-        delta_bias: Tensor | None,
-        delta_softplus: bool,
-    ) -> Tensor:
-        return self._torch.scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
-
     def cross_scan(
         self,
         x: Tensor,
@@ -68,8 +51,7 @@ class NativeEngine(ScanEngine):
         size: tuple[int, int],
     ) -> Tensor:
         if x.dtype == torch.float64:
-            return self._torch.cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
-        _check_shapes(x, x_dbl, dt_weight, dt_bias, A, D)
+            return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         channels = x.shape[-1]
         # Autograd undoes these changes of type and layout by itself.
         weights = (_fill(t, 1).float().contiguous() for t in (dt_weight, dt_bias, A, D))
@@ -85,24 +67,6 @@ def _fill(x: Tensor, dim: int) -> Tensor:
     """Fill the last vector with channels of zeros, which stay zero through the scan."""
     lacking = -x.shape[dim] % _WIDEST_VECTOR
     return F.pad(x, (0, 0) * (x.ndim - 1 - dim) + (0, lacking)) if lacking else x
-
-
-def _check_shapes(
-    x: Tensor, x_dbl: Tensor, dt_weight: Tensor, dt_bias: Tensor, A: Tensor, D: Tensor
-) -> None:
-    """The library reads where it is told to: no wrong shape may reach it."""
-    batch, pixels, channels = x.shape
-    rank, state = dt_weight.shape[-1], A.shape[-1]
-    expected = {
-        "x_dbl": (x_dbl, (batch, pixels, _PATHS, rank + 2 * state)),
-        "dt_weight": (dt_weight, (_PATHS, channels, rank)),
-        "dt_bias": (dt_bias, (_PATHS, channels)),
-        "A": (A, (_PATHS, channels, state)),
-        "D": (D, (_PATHS, channels)),
-    }
-    for name, (tensor, shape) in expected.items():
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"{name} {tuple(tensor.shape)} must be {shape}")
 
 
 def _problem(arrays: list[Tensor], size: tuple[int, int]) -> Scan:
@@ -122,7 +86,7 @@ def _forward(
     checkpoints = None
     if keep_states:
         chunks = -(-x.shape[1] // library.chunk)
-        checkpoints = x.new_empty(len(x), _PATHS, chunks, A.shape[2], A.shape[1])
+        checkpoints = x.new_empty(len(x), DIRECTIONS, chunks, A.shape[2], A.shape[1])
     scan = _problem(arrays, size)
     scan.point(y=y, checkpoints=checkpoints)
     library.run(scan, library.instruction_set(), backward=False)
@@ -187,9 +151,9 @@ def _backward_samples(
     scan = _problem(arrays, size)
     blocks = library.blocks(scan, isa)
     shares = dx_dbl[None] if blocks == 1 else dx_dbl.new_empty(blocks, *dx_dbl.shape)
-    ddt_weight = dx.new_empty(batch, _PATHS, rank, channels)
-    ddt_bias = dx.new_empty(batch, _PATHS, channels)
-    dA = dx.new_empty(batch, _PATHS, state, channels)
+    ddt_weight = dx.new_empty(batch, DIRECTIONS, rank, channels)
+    ddt_bias = dx.new_empty(batch, DIRECTIONS, channels)
+    dA = dx.new_empty(batch, DIRECTIONS, state, channels)
     dskip = dx.new_empty(batch, channels)
     scan.point(checkpoints=checkpoints, dy=dy, dx=dx, dx_dbl=shares)
     scan.point(ddt_weight=ddt_weight, ddt_bias=ddt_bias, dA=dA, dskip=dskip)
@@ -200,5 +164,5 @@ def _backward_samples(
         ddt_weight.sum(0).transpose(1, 2),
         ddt_bias.sum(0),
         dA.sum(0).transpose(1, 2),
-        dskip.sum(0).expand(_PATHS, channels),
+        dskip.sum(0).expand(DIRECTIONS, channels),
     ]
