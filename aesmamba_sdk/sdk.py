@@ -274,6 +274,7 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
         """
+        name = self.users.get(name).name  # as it is kept: folders are named by it
         self.users.remove(name)
         shutil.rmtree(paths.user_folder(self.home, name), ignore_errors=True)
         with self._loading:

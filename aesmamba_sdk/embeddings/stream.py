@@ -55,6 +55,7 @@ class _Batch:
 
     sources: list[PhotoSource]
     known: dict[int, str] = field(default_factory=dict)
+    features: dict[str, Feature] = field(default_factory=dict)
     decoding: dict[int, Future[Photo]] = field(default_factory=dict)
     versions: dict[int, tuple[int, int] | None] = field(default_factory=dict)
 
@@ -90,13 +91,12 @@ def _start(
     submit: Callable[..., Future[Photo]],
 ) -> _Batch:
     """Begin to decode what the cache does not know."""
-    batch = _Batch(sources)
     paths = [path for path in map(_path_of, sources) if path is not None]
     ids = cache.photo_ids(paths) if paths else {}
-    cached = cache.features(ids.values(), key) if ids else {}
+    batch = _Batch(sources, features=cache.features(ids.values(), key) if ids else {})
     for i, source in enumerate(sources):
         path = _path_of(source)
-        if path is not None and ids.get(path) in cached:
+        if path is not None and ids.get(path) in batch.features:
             batch.known[i] = ids[path]
             continue
         # Taken before reading: a file that changes meanwhile is read again the next time.
@@ -113,8 +113,11 @@ def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iter
             photos[i] = decoding.result()
         except PhotoError as error:
             errors[i] = error
-    ids = batch.known | {i: photo.photo_id for i, photo in photos.items()}
-    features = cache.features(ids.values(), encoder.key)
+    decoded = {i: photo.photo_id for i, photo in photos.items()}
+    ids = batch.known | decoded
+    features = batch.features
+    if decoded:  # the same photo may be known from another file, or from the batch before
+        features = features | cache.features(decoded.values(), encoder.key)
     fresh = _encode_missing(photos.values(), features, encoder)
     _remember(batch, photos, fresh, encoder.key, cache)
     features |= fresh

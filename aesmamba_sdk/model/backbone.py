@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError, SetupError
 from aesmamba_sdk.model.folder import load_model, load_text_encoder
@@ -52,15 +52,19 @@ class Backbone:
                 code="no_heads",
             )
         self.id, self.hash = model_id(self.model), backbone_hash(self.model)
-        self.key = encoder_hash(self.model)
+        self.key = encoder_hash(self.model.encoder, self.config)
         self.model.encoder.to(device)
         self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
         """f_v of RGB images, (len(images), d)."""
+        return self.encode(images, self.model.encoder)
+
+    def encode(self, images: Sequence[Image.Image], encoder: nn.Module) -> Array:
+        """f_v of RGB images by this or a person's own encoder, (len(images), d)."""
         pixels = prepare(images, self.config).to(self.device)
         with self._encoding, torch.inference_mode():
-            return to_array(self.model.embed(pixels))
+            return to_array(encoder(pixels).mean((1, 2)))
 
     @torch.inference_mode()
     def scores(self, features: Array) -> Array:

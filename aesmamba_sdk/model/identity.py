@@ -9,15 +9,16 @@ from collections.abc import Iterable
 from torch import nn
 
 from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.config import AesMambaConfig
 
 _DIGEST_BYTES = 8
 
 
-def encoder_hash(model: AesMamba) -> str:
+def encoder_hash(encoder: nn.Module, config: AesMambaConfig) -> str:
     """Names everything f_v depends on: the encoder's weights, and how photos are prepared."""
-    config = model.config.to_dict()
-    prepared = {key: config[key] for key in ("encoder", "image_size", "mean", "std")}
-    return _digest(prepared, [model.encoder])
+    described = config.to_dict()
+    prepared = {key: described[key] for key in ("encoder", "image_size", "mean", "std")}
+    return _digest(prepared, [encoder])
 
 
 def backbone_hash(model: AesMamba) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +12,7 @@ from PIL import Image
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Array, Backbone, to_array
-from aesmamba_sdk.model.preprocess import prepare
+from aesmamba_sdk.model.identity import encoder_hash
 from aesmamba_sdk.personalize.folder import load_adapter, load_record
 from aesmamba_sdk.personalize.network import PersonalNetwork
 
@@ -59,24 +57,14 @@ class PersonalScorer:
         """What this person's own features are cached under."""
         if self.network is None or self.network.encoder is None:
             return self.backbone.key
-        digest = hashlib.blake2b(self.backbone.key.encode(), digest_size=8)
-        for name, value in sorted(self.network.encoder.state_dict().items()):
-            digest.update(name.encode() + value.cpu().numpy().tobytes())
-        return digest.hexdigest()
-
-    @cached_property
-    def _encoding(self) -> threading.Lock:
-        return threading.Lock()
+        return encoder_hash(self.network.encoder, self.backbone.config)
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
         """This person's f_v of RGB images."""
         if self.network is None or self.network.encoder is None:
             return self.backbone(images)
-        device = self.backbone.device
-        encoder = self.network.encoder.to(device)
-        pixels = prepare(images, self.backbone.config).to(device)
-        with self._encoding, torch.inference_mode():
-            return to_array(encoder(pixels).mean((1, 2)))
+        encoder = self.network.encoder.to(self.backbone.device)
+        return self.backbone.encode(images, encoder)
 
     def scores(self, features: Array, shared: Array) -> Array:
         """Personal scores (n,), clipped to the scale.
