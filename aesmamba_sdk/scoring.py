@@ -61,7 +61,7 @@ class Scoring:
         generic = self.backbone.scores(shared)
         if self.personal is None:
             return generic, generic[:, 0]
-        return generic, self.personal.scores(own, shared)
+        return generic, self.personal.scores(own, generic[:, 0])
 
     def _success(self, path: str | None, generic: Array, value: float) -> Score:
         config = self.backbone.config

@@ -66,16 +66,15 @@ class PersonalScorer:
         encoder = self.network.encoder.to(self.backbone.device)
         return self.backbone.encode(images, encoder)
 
-    def scores(self, features: Array, shared: Array) -> Array:
+    def scores(self, features: Array, generic: Array) -> Array:
         """Personal scores (n,), clipped to the scale.
 
         Args:
             features: this person's f_v, (n, d).
-            shared: the backbone's f_v of the same photos; the same array unless ``reencodes``.
+            generic: the backbone's value of the same photos, (n,).
         """
         record, scale = self.record, self.backbone.config.scale
-        generic = self.backbone.scores(shared)[:, 0].astype(np.float64)
-        scores = record.affine(generic)
+        scores = record.affine(generic.astype(np.float64))
         if self.network is not None:
             with torch.inference_mode():
                 raw = self.network.from_features(torch.from_numpy(features))
@@ -93,4 +92,4 @@ class PersonalScorer:
         reference = self.backbone.reference
         if reference is None or self.reencodes:
             return None
-        return np.sort(self.scores(reference, reference))
+        return np.sort(self.scores(reference, self.backbone.scores(reference)[:, 0]))
