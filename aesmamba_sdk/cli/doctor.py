@@ -81,12 +81,14 @@ def _versions(sdk: AesMamba) -> list[Finding]:
 def _check_device(sdk: AesMamba) -> list[Finding]:
     import torch
 
+    from aesmamba_sdk.model.linear import linear_report
     from aesmamba_sdk.model.selective_scan import engine_report
 
     device = sdk.device
     said = str(device)
     if device.type == "cpu":
         said += f", {torch.get_num_threads()} threads of {os.cpu_count()} processors"
+        said += f", matrix products by {linear_report()}"
     engines = "; ".join(f"{name}: {why}" for name, why in engine_report(device).items())
     return [("device", True, said), ("scan", True, engines)]
 

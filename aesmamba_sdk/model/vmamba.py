@@ -14,7 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model.config import VMambaConfig
+from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, project
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
+
+# In inference on a CPU, photos go through a stage a few at a time, so that the widest map of a
+# block (float32) stays within a last-level cache, and below the size (32 MB) from which glibc
+# takes fresh pages for every allocation. On a GPU more at once is always better.
+_WIDEST_MAP_BYTES = 10 << 20
 
 
 class VMamba(nn.Module):
@@ -39,27 +45,39 @@ class VMamba(nn.Module):
         self.downsamples = nn.ModuleList(downsample(a, b) for a, b in pairwise(dims))
         self.norm = nn.LayerNorm(dims[-1])
         self.apply(_init_weights)
+        # Of the convolutions; else each call would bring their weights into this order.
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def stage_maps(self, images: Tensor) -> list[Tensor]:
         """Output of each stage at stride 4, 8, 16, 32, (batch, h, w, channels), before the norm."""
-        x = self.stem(images)
         maps: list[Tensor] = []
-        for i, stage in enumerate(self.stages):
-            x = stage(self.downsamples[i - 1](x) if i else x)
-            maps.append(x)
+        for i in range(len(self.stages)):
+            maps.append(self._stage(i, maps[-1] if i else images))
         return maps
 
     def trunk(self, images: Tensor) -> Tensor:
         """Everything before the last stage: its output at stride 16, (batch, h, w, channels)."""
-        x: Tensor = self.stages[0](self.stem(images))
-        for downsample, stage in zip(self.downsamples[:-1], self.stages[1:-1], strict=True):
-            x = stage(downsample(x))
+        x = images
+        for i in range(len(self.stages) - 1):
+            x = self._stage(i, x)
         return x
 
     def last_stage(self, x: Tensor) -> Tensor:
         """What :meth:`trunk` gives to F_v, layer-normed."""
-        tokens: Tensor = self.norm(self.stages[-1](self.downsamples[-1](x)))
+        tokens: Tensor = self.norm(self._stage(len(self.stages) - 1, x))
         return tokens
+
+    def _stage(self, i: int, x: Tensor) -> Tensor:
+        """Images, or the map of the stage before, to the map of stage ``i``."""
+        x = self.downsamples[i - 1](x) if i else self.stem(x)
+        blocks = self.stages[i]
+        if torch.is_grad_enabled() or x.device.type != "cpu":
+            out: Tensor = blocks(x)
+            return out
+        widest = max(1.0, self.config.mlp_ratio, 2 * self.config.ssm_ratio)
+        photo_bytes = int(x[0].numel() * widest) * x.element_size()
+        parts = x.split(max(1, _WIDEST_MAP_BYTES // photo_bytes))
+        return blocks(x) if len(parts) == 1 else torch.cat([blocks(part) for part in parts])
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last_stage(self.trunk(images))
@@ -80,10 +98,18 @@ class VSSBlock(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.ss2d(self.norm(x)))
+        x = self._add(x, self.ss2d.out_proj, self.ss2d.mix(self.norm(x)))
         if self.mlp is not None:
-            x = x + self.drop_path(self.mlp(self.norm2(x)))
+            widen, _, narrow = self.mlp
+            x = self._add(x, narrow, linear_gelu(widen, self.norm2(x)))
         return x
+
+    def _add(self, x: Tensor, projection: nn.Module, branch: Tensor) -> Tensor:
+        """``x`` and the projected branch, all of it or that of the samples that keep it."""
+        if self.drop_path.active:
+            dropped: Tensor = self.drop_path(linear(projection, branch), x)
+            return dropped
+        return linear_add(projection, branch, x)
 
 
 class SS2D(nn.Module):
@@ -119,14 +145,19 @@ class SS2D(nn.Module):
         self.D.fill_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) to the same."""
+        return linear(self.out_proj, self.mix(x))
+
+    def mix(self, x: Tensor) -> Tensor:
+        """(B, H, W, dim) to what is projected last, (B, H, W, inner)."""
         height, width = x.shape[1:3]
-        x = self.in_proj(x)  # (B, H, W, inner) or twice that
+        x = linear(self.in_proj, x)  # (B, H, W, inner) or twice that
         gate = None
         if self.gated:
             x, gate = x.chunk(2, dim=-1)
         x = F.silu(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)  # (B, H, W, inner)
         x = x.flatten(1, 2)  # (B, L, inner)
-        x_dbl = F.linear(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
+        x_dbl = project(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
         y = cross_selective_scan(
             x,
             x_dbl,
@@ -137,10 +168,8 @@ class SS2D(nn.Module):
             (height, width),
         )
         y = self.out_norm(y.to(self.out_norm.weight.dtype)).unflatten(1, (height, width))
-        if gate is not None:
-            y = y * F.silu(gate)
-        out: Tensor = self.out_proj(y.to(x.dtype))
-        return out
+        mixed: Tensor = y if gate is None else y * F.silu(gate)
+        return mixed.to(x.dtype)
 
 
 class DropPath(nn.Module):
@@ -150,12 +179,17 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.rate == 0.0:
-            return x
+    @property
+    def active(self) -> bool:
+        return self.training and self.rate > 0.0
+
+    def forward(self, branch: Tensor, x: Tensor) -> Tensor:
+        """``x`` and the branch, scaled to make up for those dropped."""
+        if not self.active:
+            return x + branch
         keep = 1.0 - self.rate
-        mask = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(keep)
-        return x * mask / keep
+        mask = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(keep) / keep
+        return torch.addcmul(x, branch, mask)
 
 
 class PatchStem(nn.Module):
@@ -167,6 +201,7 @@ class PatchStem(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
         out: Tensor = self.norm(self.proj(images).permute(0, 2, 3, 1))
         return out
 
@@ -182,6 +217,7 @@ class ConvStem(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
+        images = images.contiguous(memory_format=torch.channels_last)
         x = F.gelu(self.norm1(self.conv1(images).permute(0, 2, 3, 1)))
         out: Tensor = self.norm2(self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
         return out
@@ -199,8 +235,7 @@ class PatchMerging(nn.Module):
         height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
         x = x[:, :height, :width]
         corners = [x[:, r::2, c::2] for c in (0, 1) for r in (0, 1)]
-        out: Tensor = self.reduction(self.norm(torch.cat(corners, -1)))
-        return out
+        return linear(self.reduction, self.norm(torch.cat(corners, -1)))
 
 
 class ConvDownsample(nn.Module):

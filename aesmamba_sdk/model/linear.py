@@ -1,0 +1,114 @@
+"""Linear layers by oneDNN on a CPU in float32, in inference with what follows in the same pass.
+
+Its matrix products are faster than those behind ``F.linear``, bias, GELU and residual sum cost
+almost nothing while a result is in registers, and the gradient of the input gains as much as the
+output. The operator is the one that ``torch.compile`` emits; torch has no public name for it, so
+it is tried once and left alone where it is missing or says something else. Everywhere else (GPUs,
+other types, autocast, layers that an adapter has replaced) the usual layers run.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+
+def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``F.linear``."""
+    if not _serves(x) or (fused := _fused_linear()) is None:
+        return F.linear(x, weight, bias)
+    y: Tensor
+    if torch.is_grad_enabled():
+        y = _Linear.apply(x, weight, bias)
+    else:
+        y = fused(x, weight, bias, "none", [], "")
+    return y
+
+
+def linear(layer: nn.Module, x: Tensor) -> Tensor:
+    """``layer(x)`` of a linear layer, or of what has been put in its place."""
+    if type(layer) is nn.Linear:
+        return project(x, layer.weight, layer.bias)
+    y: Tensor = layer(x)
+    return y
+
+
+def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
+    """GELU of ``layer(x)``."""
+    if not _can_fuse(layer, x) or (fused := _fused_linear()) is None:
+        return F.gelu(linear(layer, x))
+    y: Tensor = fused(x, layer.weight, layer.bias, "gelu", [], "none")
+    return y
+
+
+def linear_add(layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
+    """``residual + layer(x)``."""
+    if not _can_fuse(layer, x) or (fused := _fused_linear()) is None:
+        return residual + linear(layer, x)
+    y: Tensor = fused.binary(x, residual, layer.weight, layer.bias, "add")
+    return y
+
+
+def linear_report() -> str:
+    """Which matrix product serves inference on the CPU, in words."""
+    return "torch" if _fused_linear() is None else "oneDNN, fused"
+
+
+class _Linear(torch.autograd.Function):
+    """``F.linear``; the gradient of the weight stays with torch, whose product is faster there."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        y: Tensor = _fused_linear()(x, weight, bias, "none", [], "")
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dy = dy.contiguous()
+        rows = dy.flatten(0, -2)
+        wanted = ctx.needs_input_grad
+        dx = _fused_linear()(dy, weight.t(), None, "none", [], "") if wanted[0] else None
+        dweight = rows.t() @ x.flatten(0, -2) if wanted[1] else None
+        return dx, dweight, rows.sum(0) if wanted[2] else None
+
+
+def _serves(x: Tensor) -> bool:
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _can_fuse(layer: nn.Module, x: Tensor) -> bool:
+    return type(layer) is nn.Linear and not torch.is_grad_enabled() and _serves(x)
+
+
+@cache
+def _fused_linear() -> Any:
+    """``mkldnn::_linear_pointwise``; ``None`` unless it is there and agrees with torch."""
+    try:
+        fused = torch.ops.mkldnn._linear_pointwise
+        if not torch.backends.mkldnn.is_available():
+            return None
+        with torch.inference_mode():
+            x = torch.linspace(-2, 2, 3 * 16).view(3, 16)
+            weight, bias = torch.linspace(-1, 1, 16 * 16).view(16, 16), torch.linspace(0, 1, 16)
+            want = F.linear(x, weight, bias)
+            got = [
+                fused(x, weight, None, "none", [], "") + bias - want,
+                fused(x, weight, bias, "gelu", [], "none") - F.gelu(want),
+                fused.binary(x, x, weight, bias, "add") - (want + x),
+            ]
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None
+    return fused if all(float(error.abs().max()) < 1e-5 for error in got) else None

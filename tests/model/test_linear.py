@@ -1,0 +1,111 @@
+"""Fused linear layers against torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesmamba_sdk.model import linear as module
+from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, linear_report, project
+
+
+@pytest.fixture
+def layer() -> nn.Linear:
+    torch.manual_seed(0)
+    return nn.Linear(24, 40)
+
+
+@pytest.fixture(params=["fused", "plain"])
+def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "plain":
+        monkeypatch.setattr(module, "_fused_linear", lambda: None)
+    elif linear_report() == "torch":
+        pytest.skip("this build of torch has no fused linear layer")
+
+
+SHAPES = [(5, 24), (2, 3, 4, 24)]
+
+
+@pytest.mark.usefixtures("either_path")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_inference_equals_the_plain_layers(layer: nn.Linear, shape: tuple[int, ...]) -> None:
+    x, residual = torch.randn(shape), torch.randn(*shape[:-1], 40)
+    with torch.inference_mode():
+        want = F.linear(x, layer.weight, layer.bias)
+        torch.testing.assert_close(linear(layer, x), want)
+        torch.testing.assert_close(project(x, layer.weight), want - layer.bias)
+        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(want))
+        torch.testing.assert_close(linear_add(layer, x, residual), want + residual)
+
+
+@pytest.mark.usefixtures("either_path")
+def test_strided_input_is_read_as_it_is_laid_out(layer: nn.Linear) -> None:
+    x = torch.randn(3, 24, 7).transpose(1, 2)
+    with torch.inference_mode():
+        want = F.linear(x.contiguous(), layer.weight, layer.bias)
+        torch.testing.assert_close(linear(layer, x), want)
+        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(want))
+
+
+def gradients(run: Callable[[], Tensor], *wanted: Tensor) -> tuple[Tensor, ...]:
+    out = run()
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return torch.autograd.grad((out * weights).sum(), wanted)
+
+
+@pytest.mark.usefixtures("either_path")
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("bias", [True, False])
+def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(24, 40, bias=bias)
+    x = torch.randn(shape, requires_grad=True)
+    residual = torch.randn(*shape[:-1], 40, requires_grad=True)
+    wanted = (x, *layer.parameters())
+    for ours, plain in (
+        (lambda: linear(layer, x), lambda: layer(x)),
+        (lambda: linear_gelu(layer, x), lambda: F.gelu(layer(x))),
+        (lambda: linear_add(layer, x, residual), lambda: layer(x) + residual),
+    ):
+        for got, want in zip(gradients(ours, *wanted), gradients(plain, *wanted), strict=True):
+            torch.testing.assert_close(got, want)
+
+
+def test_a_frozen_weight_gets_no_gradient(layer: nn.Linear) -> None:
+    layer.requires_grad_(False)
+    x = torch.randn(5, 24, requires_grad=True)
+    linear(layer, x).sum().backward()
+    torch.testing.assert_close(x.grad, layer.weight.sum(0).expand(5, 24))
+    assert layer.weight.grad is None
+
+
+def test_what_replaces_a_layer_is_called(layer: nn.Linear) -> None:
+    class Doubled(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    doubled = Doubled(24, 40)
+    doubled.load_state_dict(layer.state_dict())
+    x, residual = torch.randn(5, 24), torch.randn(5, 40)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(doubled, x), 2 * layer(x))
+        torch.testing.assert_close(linear_gelu(doubled, x), F.gelu(2 * layer(x)))
+        torch.testing.assert_close(linear_add(doubled, x, residual), 2 * layer(x) + residual)
+
+
+def test_other_types_and_autocast_keep_torchs_layers(layer: nn.Linear) -> None:
+    x = torch.randn(5, 24)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert linear(layer, x).dtype == torch.bfloat16
+    double = layer.double()
+    assert linear_gelu(double, x.double()).dtype == torch.float64
+
+
+def test_the_layers_run_on_meta(layer: nn.Linear) -> None:
+    x = torch.empty(5, 24, device="meta")
+    layer = layer.to("meta")
+    assert linear_gelu(layer, x).shape == linear_add(layer, x, x.new_empty(5, 40)).shape == (5, 40)
