@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from aesmamba_sdk.errors import CheckpointError, SetupError
 from aesmamba_sdk.model.folder import load_model, load_text_encoder
 from aesmamba_sdk.model.identity import backbone_hash, encoder_hash, model_id
+from aesmamba_sdk.model.linear import pack
 from aesmamba_sdk.model.preprocess import prepare
 
 REFERENCE_FILE = "reference.safetensors"
@@ -54,6 +55,7 @@ class Backbone:
         self.id, self.hash = model_id(self.model), backbone_hash(self.model)
         self.key = encoder_hash(self.model.encoder, self.config)
         self.model.encoder.to(device)
+        pack(self.model.encoder)
         self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model import linear as module
-from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, linear_report, project
+from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, linear_report, pack, project
 
 
 @pytest.fixture
@@ -109,3 +110,27 @@ def test_the_layers_run_on_meta(layer: nn.Linear) -> None:
     x = torch.empty(5, 24, device="meta")
     layer = layer.to("meta")
     assert linear_gelu(layer, x).shape == linear_add(layer, x, x.new_empty(5, 40)).shape == (5, 40)
+
+
+def test_a_packed_layer_says_the_same_until_its_weight_changes(layer: nn.Linear) -> None:
+    x = torch.randn(5, 24)
+    pack(layer)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, x), layer(x))
+    with torch.no_grad():
+        layer.weight.mul_(2)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, x), layer(x))
+        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(layer(x)))
+    copied = copy.deepcopy(layer).requires_grad_()
+    pack(copied)
+    (gradient,) = gradients(lambda: linear(copied, x), copied.weight)
+    assert gradient.shape == (40, 24)
+
+
+def test_a_packed_layer_can_move_to_another_type(layer: nn.Linear) -> None:
+    pack(layer)
+    layer.double()
+    x = torch.randn(5, 24, dtype=torch.float64)
+    with torch.inference_mode():
+        torch.testing.assert_close(linear(layer, x), layer(x))
