@@ -20,7 +20,7 @@ from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 # In inference on a CPU, photos go through a stage a few at a time, so that the widest map of a
 # block (float32) stays within a last-level cache, and below the size (32 MB) from which glibc
 # takes fresh pages for every allocation. On a GPU more at once is always better.
-_WIDEST_MAP_BYTES = 10 << 20
+_WIDEST_MAP_BYTES = 12 << 20
 
 
 class VMamba(nn.Module):
@@ -75,9 +75,8 @@ class VMamba(nn.Module):
             out: Tensor = blocks(x)
             return out
         widest = max(1.0, self.config.mlp_ratio, 2 * self.config.ssm_ratio)
-        photo_bytes = int(x[0].numel() * widest) * x.element_size()
-        parts = x.split(max(1, _WIDEST_MAP_BYTES // photo_bytes))
-        return blocks(x) if len(parts) == 1 else torch.cat([blocks(part) for part in parts])
+        parts = math.ceil(x.numel() * widest * x.element_size() / _WIDEST_MAP_BYTES)
+        return blocks(x) if parts <= 1 else torch.cat([blocks(part) for part in x.chunk(parts)])
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last_stage(self.trunk(images))
@@ -155,7 +154,8 @@ class SS2D(nn.Module):
         gate = None
         if self.gated:
             x, gate = x.chunk(2, dim=-1)
-        x = F.silu(self.conv(x.permute(0, 3, 1, 2))).permute(0, 2, 3, 1)  # (B, H, W, inner)
+        x = F.silu(self.conv(x.permute(0, 3, 1, 2)), inplace=not torch.is_grad_enabled())
+        x = x.permute(0, 2, 3, 1)  # (B, H, W, inner)
         x = x.flatten(1, 2)  # (B, L, inner)
         x_dbl = project(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
         y = cross_selective_scan(
