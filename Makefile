@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 TRITON := $(VENV)/.triton
 NATIVE := $(wildcard aesmamba_sdk/model/selective_scan/native/*.cpp aesmamba_sdk/model/selective_scan/native/*.h)
 
-.PHONY: demo test lint install clean
+.PHONY: demo test lint install bench clean
 
 demo: $(STAMP)
 	$(BIN)/aesmamba demo
@@ -30,6 +30,10 @@ $(TRITON): $(STAMP)
 
 test: lint $(TRITON)
 	$(BIN)/python -m pytest
+
+# Ten minutes; BENCH="models floor --quick" chooses.
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks $(BENCH)
 
 clean:
 	rm -rf $(VENV) build dist

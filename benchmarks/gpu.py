@@ -1,70 +1,35 @@
 """Scan engines and whole encoders on a GPU: agreement first, then median times.
 
-    python benchmarks/gpu.py [--batch 32] [--repeats 30] [--dtype bfloat16]
+    python -m benchmarks.gpu [--batch 32] [--repeats 30] [--dtype bfloat16]
 
 The engines run the four-way scan at the shapes of every stage of ``nano`` and ``tiny``, with N of
 1 and 16; the encoders run beside Swin-T and ConvNeXt-T, all with random weights. Without a GPU,
-``TRITON_INTERPRET=1 python benchmarks/gpu.py --device cpu --quick`` shows that the script works;
+``TRITON_INTERPRET=1 python -m benchmarks.gpu --device cpu --quick`` shows that the script works;
 its times mean nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
-from transformers import ConvNextConfig, ConvNextModel, SwinConfig, SwinModel
 
 from aesmamba_sdk.model.config import ENCODERS
-from aesmamba_sdk.model.selective_scan import cross_selective_scan, engine_report, use_engine
+from aesmamba_sdk.model.selective_scan import engine_report, use_engine
 from aesmamba_sdk.model.vmamba import VMamba
+from benchmarks.models import build
+from benchmarks.shapes import Scan, preset_scans, run_scan
+from benchmarks.timing import once
 
 WARMUP = 5
 SECONDS_EACH = 2.0
 FORWARD_ERROR, GRADIENT_ERROR = 1e-5, 5e-5
-
-
-@dataclass(frozen=True)
-class Stage:
-    """The scan of one stage of an encoder."""
-
-    name: str
-    side: int
-    channels: int
-    rank: int
-    state: int
-
-    def problem(self, batch: int, device: torch.device, dtype: torch.dtype) -> list[Tensor]:
-        """x, x_dbl, dt_weight, dt_bias, A and D as a fresh model has them; weights in float32."""
-        g = torch.Generator().manual_seed(0)
-        pixels = self.side**2
-        x = torch.randn(batch, pixels, self.channels, generator=g)
-        x_dbl = torch.randn(batch, pixels, 4, self.rank + 2 * self.state, generator=g)
-        dt_weight = torch.randn(4, self.channels, self.rank, generator=g) * self.rank**-0.5
-        dt_bias = torch.empty(4, self.channels).uniform_(-7, -2, generator=g)  # dt 0.001 to 0.1
-        A = -torch.arange(1.0, self.state + 1).repeat(4, self.channels, 1)
-        D = torch.ones(4, self.channels)
-        activations = [t.to(device, dtype) for t in (x, x_dbl)]
-        weights = [t.to(device) for t in (dt_weight, dt_bias, A, D)]
-        return [t.requires_grad_() for t in activations + weights]
-
-
-def stages(presets: tuple[str, ...], states: tuple[int, ...], image: int) -> Iterator[Stage]:
-    for preset in presets:
-        config = ENCODERS[preset]
-        for i, dim in enumerate(config.dims):
-            channels, rank = int(dim * config.ssm_ratio), math.ceil(dim / 16)
-            for state in states:
-                name = f"{preset} stage {i + 1}"
-                yield Stage(name, image // (4 << i), channels, rank, state)
 
 
 def relative(a: Tensor, b: Tensor) -> float:
@@ -75,11 +40,11 @@ def relative(a: Tensor, b: Tensor) -> float:
 def run(engine: str, args: list[Tensor], side: int) -> tuple[Tensor, ...]:
     """Output and gradients of one scan."""
     with use_engine(engine):
-        y = cross_selective_scan(*args, (side, side))
+        y = run_scan(args, side)
         return y, *torch.autograd.grad(y, args, torch.ones_like(y))
 
 
-def errors(stage: Stage, batch: int, device: torch.device) -> tuple[float, float]:
+def errors(stage: Scan, batch: int, device: torch.device) -> tuple[float, float]:
     """Worst relative error of triton's output and gradients against torch in float64."""
     args = stage.problem(batch, device, torch.float32)
     double = [t.detach().double().requires_grad_() for t in args]
@@ -105,16 +70,19 @@ def median_ms(call: Callable[[], object], device: torch.device, repeats: int) ->
         end.record()
         pairs.append((start, end))
     torch.cuda.synchronize(device)
-    return statistics.median(start.elapsed_time(end) for start, end in pairs)
+    milliseconds: list[float] = [start.elapsed_time(end) for start, end in pairs]
+    return statistics.median(milliseconds)
 
 
 def wall_ms(call: Callable[[], object], device: torch.device) -> float:
     """One call by the clock, with what it left running on the device."""
+
+    def finished() -> None:
+        call()
+        synchronize(device)
+
     synchronize(device)
-    start = time.perf_counter()
-    call()
-    synchronize(device)
-    return (time.perf_counter() - start) * 1000
+    return once(finished) * 1000
 
 
 def synchronize(device: torch.device) -> None:
@@ -123,14 +91,14 @@ def synchronize(device: torch.device) -> None:
 
 
 def scan_times(
-    engine: str, stage: Stage, batch: int, device: torch.device, dtype: torch.dtype, repeats: int
+    engine: str, stage: Scan, batch: int, device: torch.device, dtype: torch.dtype, repeats: int
 ) -> tuple[float, float]:
     """Milliseconds of the forward pass, and of forward and backward."""
     args = stage.problem(batch, device, dtype)
 
     def forward() -> None:
         with use_engine(engine), torch.no_grad():
-            cross_selective_scan(*args, (stage.side, stage.side))
+            run_scan(args, stage.side)
 
     return (
         median_ms(forward, device, repeats),
@@ -143,11 +111,7 @@ def encoders(quick: bool) -> dict[str, nn.Module]:
     if quick:
         small = replace(ENCODERS["nano"], depths=(1, 1), dims=(16, 32))
         return {"nano, cut down": VMamba(small)}
-    ours: dict[str, nn.Module] = {name: VMamba(ENCODERS[name]) for name in ("nano", "tiny")}
-    ours["tiny-v0"] = VMamba(ENCODERS["tiny-v0"])
-    swin = SwinConfig(embed_dim=96, depths=[2, 2, 6, 2], num_heads=[3, 6, 12, 24], window_size=7)
-    convnext = ConvNextConfig(depths=[3, 3, 9, 3], hidden_sizes=[96, 192, 384, 768])
-    return ours | {"swin_t": SwinModel(swin), "convnext_t": ConvNextModel(convnext)}
+    return {name: build(name) for name in ("nano", "tiny", "tiny-v0", "swin_t", "convnext_t")}
 
 
 def model_times(
@@ -159,9 +123,8 @@ def model_times(
 
     def features() -> Tensor:
         with autocast:
-            out = model(images)
-        found: Tensor = out if isinstance(out, Tensor) else out.last_hidden_state
-        return found
+            out: Tensor = model(images)
+        return out
 
     def inference() -> None:
         with torch.no_grad():
@@ -177,7 +140,7 @@ def model_times(
     return forward, median_ms(step, device, repeats)
 
 
-def report_agreement(console: Console, found: list[Stage], device: torch.device) -> bool:
+def report_agreement(console: Console, found: list[Scan], device: torch.device) -> bool:
     table = Table("stage", "N", "output", "gradients", "", title="triton against torch in float64")
     fine = True
     for stage in found:
@@ -185,14 +148,20 @@ def report_agreement(console: Console, found: list[Stage], device: torch.device)
         ok = output <= FORWARD_ERROR and gradient <= GRADIENT_ERROR
         fine &= ok
         verdict = "ok" if ok else "WRONG"
-        table.add_row(stage.name, str(stage.state), f"{output:.1e}", f"{gradient:.1e}", verdict)
+        table.add_row(
+            f"{stage.encoder} stage {stage.stage}",
+            str(stage.state),
+            f"{output:.1e}",
+            f"{gradient:.1e}",
+            verdict,
+        )
     console.print(table)
     return fine
 
 
 def report_scans(
     console: Console,
-    found: list[Stage],
+    found: list[Scan],
     engines: list[str],
     device: torch.device,
     options: argparse.Namespace,
@@ -205,7 +174,7 @@ def report_scans(
             dtype = getattr(torch, options.dtype)
             times = scan_times(engine, stage, options.batch, device, dtype, options.repeats)
             cells.append("{:.2f} | {:.2f}".format(*times))
-        table.add_row(stage.name, str(stage.state), *cells)
+        table.add_row(f"{stage.encoder} stage {stage.stage}", str(stage.state), *cells)
     console.print(table)
 
 
@@ -245,7 +214,7 @@ def main() -> int:
         console.print(f"{engine}: {why}")
     engines = [name for name, why in availability.items() if why in ("in use", "available")]
     presets, states = (("nano",), (1,)) if options.quick else (("nano", "tiny"), (1, 16))
-    found = list(stages(presets, states, options.image))
+    found = list(preset_scans(presets, states, options.image))
     if options.quick:
         found = [replace(stage, channels=8) for stage in found if stage.side > 1]
     fine = "triton" not in engines or report_agreement(console, found, device)

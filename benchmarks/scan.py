@@ -1,96 +1,101 @@
-"""Time the native scan against the torch engine, at the sizes the encoders scan at.
-
-Both engines run by turns in one process, so that whatever else the machine does hits both; the
-medians and their ratio are printed as a Markdown table. Run: ``python benchmarks/scan.py``.
-"""
+"""The four-way scan alone: the native engine against the torch engine, stage by stage."""
 
 from __future__ import annotations
 
-import argparse
-import math
-import statistics
-import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
-from aesmamba_sdk.model.config import ENCODERS
-from aesmamba_sdk.model.selective_scan import choose_engine, cross_selective_scan, use_engine
+from aesmamba_sdk.model.selective_scan import choose_engine, use_engine
+from benchmarks.options import Options
+from benchmarks.report import Bar, Section, Table
+from benchmarks.shapes import Scan, preset_scans, run_scan
+from benchmarks.timing import interleaved, threads
 
-ENGINES = ("torch", "native")
-IMAGE_SIZES = {"nano": 128, "tiny": 224}
+SLOW, FAST = "torch", "native"
+WANTED = {1: 4.0, 16: 8.0}
+"""How many times faster than the torch engine, by N."""
+SECONDS = 0.6
+PASSES = ("forward", "forward and backward")
+
+Key = tuple[str, int, int, str]  # encoder, state, batch, pass
 
 
-def problem(batch: int, side: int, channels: int, state: int) -> list[Tensor]:
-    """Random inputs with Mamba's initial step sizes and decays."""
-    g = torch.Generator().manual_seed(0)
-    rank = math.ceil(channels / 16)
-    dt_bias = torch.empty(4, channels).uniform_(math.log(1e-3), math.log(1e-1), generator=g)
-    steps = torch.arange(1.0, state + 1)
-    inputs = [
-        torch.randn(batch, side * side, channels, generator=g),
-        torch.randn(batch, side * side, 4, rank + 2 * state, generator=g),
-        torch.randn(4, channels, rank, generator=g) * rank**-0.5,
-        dt_bias,
-        -steps.expand(4, channels, state).contiguous(),
-        torch.ones(4, channels),
-    ]
-    return [t.requires_grad_() for t in inputs]
+def measure(options: Options) -> Section:
+    """Both engines by turns, at every stage of every scanned preset.
+
+    The torch engine needs seconds for a large batch on one thread: fewer threads than the most
+    are measured with the smallest batch alone.
+    """
+    with use_engine(FAST):
+        choose_engine(torch.device("cpu"))  # says how to get it when it is not there
+    shape = ("encoder", "stage", "L", "D", "N", "batch", "threads")
+    figures = (f"{name}, {pass_}" for pass_ in PASSES for name in (SLOW, FAST, "ratio"))
+    table = Table("Scan alone, ms", (*shape, *figures))
+    sums: dict[Key, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for count, batch in _runs(options):
+        for scan in preset_scans(options.scanned, options.states, options.image):
+            times = _times(scan, batch, count, options)
+            cells: list[float] = []
+            for pass_, (slow, fast) in times.items():
+                cells += [slow * 1e3, fast * 1e3, slow / fast]
+                if count == options.most_threads:
+                    total = sums[scan.encoder, scan.state, batch, pass_]
+                    total[:] = total[0] + slow * scan.blocks, total[1] + fast * scan.blocks
+            sizes = (scan.encoder, scan.stage, scan.side**2, scan.channels, scan.state)
+            table.add(*sizes, batch, count, *cells)
+    return Section("scan", [table], _bars(sums))
+
+
+def _runs(options: Options) -> Iterator[tuple[int, int]]:
+    for count in options.threads:
+        most = count == options.most_threads
+        for batch in options.batches if most else (min(options.batches),):
+            yield count, batch
+
+
+def _times(scan: Scan, batch: int, count: int, options: Options) -> dict[str, tuple[float, float]]:
+    """Seconds of the slow and of the fast engine by pass."""
+    inputs = scan.problem(batch)
+    found: dict[str, tuple[float, float]] = {}
+    with threads(count):
+        for name, run in zip(PASSES, (forward, forward_backward), strict=True):
+            calls = {engine: _on(engine, run, inputs, scan.side) for engine in (SLOW, FAST)}
+            timings = interleaved(calls, options.budget(SECONDS, least=2))
+            found[name] = timings[SLOW].seconds, timings[FAST].seconds
+    return found
+
+
+def _on(
+    engine: str, run: Callable[[list[Tensor], int], None], inputs: list[Tensor], side: int
+) -> Callable[[], None]:
+    def call() -> None:
+        with use_engine(engine):
+            run(inputs, side)
+
+    return call
 
 
 def forward(inputs: list[Tensor], side: int) -> None:
-    with torch.no_grad():
-        cross_selective_scan(*inputs, (side, side))
+    with torch.inference_mode():
+        run_scan(inputs, side)
 
 
 def forward_backward(inputs: list[Tensor], side: int) -> None:
-    y = cross_selective_scan(*inputs, (side, side))
+    y = run_scan(inputs, side)
     torch.autograd.grad(y, inputs, torch.ones_like(y))
 
 
-def interleaved(run: Callable[[], None], seconds: float) -> list[float]:
-    """Each engine's median time in milliseconds, measured by turns for about ``seconds``."""
-    times: dict[str, list[float]] = {name: [] for name in ENGINES}
-    started = time.perf_counter()
-    while len(times["torch"]) < 4 or time.perf_counter() - started < seconds:
-        for name in ENGINES:
-            with use_engine(name):
-                run()  # the other engine has just emptied the caches
-                before = time.perf_counter()
-                run()
-                times[name].append((time.perf_counter() - before) * 1e3)
-    return [statistics.median(times[name][1:]) for name in ENGINES]
-
-
-def cases(batches: list[int]) -> Iterator[tuple[str, int, int, int, int]]:
-    for name, image_size in IMAGE_SIZES.items():
-        for batch in batches:
-            for state in (1, 16):
-                for i, channels in enumerate(ENCODERS[name].dims):
-                    yield name, batch, image_size // (4 << i), channels, state
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8])
-    parser.add_argument("--seconds", type=float, default=1.0, help="per row and pass")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
-    with use_engine("native"):
-        choose_engine(torch.device("cpu"))  # says how to get it when it is not there
-    print(f"{options.threads} threads; milliseconds: torch, native, ratio\n")
-    print("| encoder | batch | L | D | N | forward | | | forward + backward | | |")
-    print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for name, batch, side, channels, state in cases(options.batches):
-        inputs = problem(batch, side, channels, state)
-        cells = [name, str(batch), str(side * side), str(channels), str(state)]
-        for passes in (forward, forward_backward):
-            slow, fast = interleaved(lambda p=passes, i=inputs, s=side: p(i, s), options.seconds)
-            cells += [f"{slow:.2f}", f"{fast:.3f}", f"{slow / fast:.1f}x"]
-        print(f"| {' | '.join(cells)} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _bars(sums: dict[Key, list[float]]) -> list[Bar]:
+    """Of each N: all scans of an encoder, in the encoder, batch and pass where least is gained."""
+    bars = []
+    for state, wanted in WANTED.items():
+        ratios = {key: slow / fast for key, (slow, fast) in sums.items() if key[1] == state}
+        if ratios:
+            encoder, _, batch, pass_ = worst = min(ratios, key=lambda key: ratios[key])
+            where = f"least over encoders, batches and passes: {encoder}, batch {batch}, {pass_}"
+            what = f"native scan by torch engine, N={state} ({where})"
+            bars.append(Bar(what, ratios[worst], wanted))
+    return bars

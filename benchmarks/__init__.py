@@ -1,0 +1,1 @@
+"""How fast the scan, the encoders, training and a folder of photos are: ``make bench``."""

@@ -1,0 +1,94 @@
+"""``python -m benchmarks``: measure, print tables and bars, and write them to a folder."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks import floor, folder, memory, models, scan
+from benchmarks.options import Options
+from benchmarks.report import Section, bar_table, machine, show, write
+
+RESULTS = Path(__file__).parent / "results"
+PARTS: dict[str, Callable[[Options], Section]] = {
+    "models": models.measure_inference,
+    "floor": floor.measure,
+    "training": models.measure_training,
+    "memory": memory.measure,
+    "scan": scan.measure,
+    "folder": folder.measure,
+}
+QUICK = Options(
+    threads=(2,),
+    batches=(8,),
+    encoders=("nano", "tiny"),
+    company=("swin_t", "convnext_t"),
+    scanned=("nano",),
+    photos=16,
+    megapixels=(24,),
+    patience=0.1,
+)
+
+
+SLOW_PARTS = ("memory",)
+"""Only made quickly when they are asked for: a process for every network takes its time."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 1: ``--strict``, and a bar was missed."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    for part in asked.parts:
+        if part not in PARTS:
+            parser.error(f"no part {part!r}; there are: {', '.join(PARTS)}")
+    options = _options(asked)
+    parts = asked.parts or [part for part in PARTS if not (asked.quick and part in SLOW_PARTS)]
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    sections = []
+    for part in parts:
+        started = time.perf_counter()
+        sections.append(PARTS[part](options))
+        for table in sections[-1].tables:
+            show(console, table)
+        console.print(f"  {part}: measured in {time.perf_counter() - started:.0f} s\n")
+    show(console, bar_table(sections))
+    console.print(f"written to {write(asked.output, sections, machine())}", soft_wrap=True)
+    missed = not all(bar.reached for section in sections for bar in section.bars)
+    return int(missed and asked.strict)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default"
+    )
+    parser.add_argument("--threads", type=int, nargs="+", help="2 and 1 by default")
+    parser.add_argument("--batches", type=int, nargs="+", help="1 and 8 by default")
+    parser.add_argument("--encoders", nargs="+", help="ours; nano, tiny and tiny-v0 by default")
+    parser.add_argument("--image", type=int, help="side in pixels; 224 by default")
+    parser.add_argument("--photos", type=int, help="in each folder")
+    parser.add_argument("--patience", type=float, help="multiplies the time spent; 1 by default")
+    parser.add_argument("--quick", action="store_true", help="a minute, for development")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
+    return parser
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    chosen: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in ("threads", "batches", "encoders", "image", "photos", "patience")
+        if (value := getattr(asked, name)) is not None
+    }
+    return replace(QUICK if asked.quick else Options(), **chosen)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
