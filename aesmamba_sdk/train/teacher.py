@@ -1,7 +1,7 @@
-"""A frozen MobileNetV2 to distil from, read from an ImageNet file in TFLite's int8 format.
+"""A MobileNetV2 to distil from, read from an ImageNet file in TFLite's int8 format.
 
-The file's integers are dequantised once; the network then runs in floating point. Needs the
-``train`` extra (``tflite`` reads the container).
+The file's integers are dequantised once; the network then runs, and can be trained, in floating
+point. Needs the ``train`` extra (``tflite`` reads the container).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class _Layer:
     relu6: bool = False
 
 
-class MobileNetV2Teacher(nn.Module):
+class MobileNetV2(nn.Module):
     """The last map of each stride: 24, 32, 96 and 1280 channels at strides 4, 8, 16 and 32.
 
     Args:
@@ -45,13 +45,14 @@ class MobileNetV2Teacher(nn.Module):
     def __init__(self, layers: list[_Layer], weights: dict[int, tuple[Tensor, Tensor]]) -> None:
         super().__init__()
         self.layers = layers
+        self.channels = len(weights[layers[-1].output][1])
         for output, (kernel, bias) in weights.items():
             kernel = kernel.contiguous(memory_format=torch.channels_last)
-            self.register_buffer(f"kernel_{output}", kernel)
-            self.register_buffer(f"bias_{output}", bias)
+            self.register_parameter(f"kernel_{output}", nn.Parameter(kernel))
+            self.register_parameter(f"bias_{output}", nn.Parameter(bias))
 
     @classmethod
-    def from_tflite(cls, file: Path) -> MobileNetV2Teacher:
+    def from_tflite(cls, file: Path) -> MobileNetV2:
         """Read the int8 ImageNet model.
 
         Raises:
@@ -67,7 +68,6 @@ class MobileNetV2Teacher(nn.Module):
             raise SetupError(f"the teacher {file} is missing")
         return cls(*_read_graph(tflite.Model.GetRootAs(file.read_bytes(), 0)))
 
-    @torch.no_grad()
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Images in [0, 1], (batch, 3, H, W), to the last map of each stride."""
         x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
@@ -94,7 +94,7 @@ class MobileNetV2Teacher(nn.Module):
         bias = getattr(self, f"bias_{layer.output}")
         x = _pad_same(x, kernel.shape[-1], layer.stride)
         y = F.conv2d(x, kernel, bias, layer.stride, groups=layer.groups)
-        return y.clamp_(0, 6) if layer.relu6 else y
+        return F.hardtanh(y, 0.0, 6.0, inplace=True) if layer.relu6 else y
 
 
 def _pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:

@@ -10,10 +10,10 @@ from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import preset
-from aesmamba_sdk.train import nano
+from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder, para_fiaa
-from aesmamba_sdk.train.loop import embed, predict, resize
-from aesmamba_sdk.train.teacher import MobileNetV2Teacher, _pad_same
+from aesmamba_sdk.train.teacher import MobileNetV2, _pad_same
+from aesmamba_sdk.train.views import embed, predict, resize
 
 
 def made_photos(count: int, seed: int) -> PhotoSet:
@@ -33,14 +33,14 @@ def model():
 
 def test_heads_begin_at_the_mean_label(model):
     photos = made_photos(20, 0)
-    nano.start_at_means(model, photos)
+    attributes.start_at_means(model, photos)
     assert torch.allclose(predict(model, photos, 32).mean(0), photos.scores.mean(0), atol=0.2)
 
 
 def test_the_other_attributes_are_learned_and_the_pretrained_heads_stay(model):
     photos, validation, unseen = (made_photos(64, seed) for seed in range(3))
     before = predict(model, unseen, 32)
-    nano.adapt_heads(model, photos, validation, 32, seed=0)
+    attributes.adapt_heads(model, photos, validation, 32, seed=0)
     after = predict(model, unseen, 32)
     assert torch.equal(before[:, :2], after[:, :2])
     assert all(srcc(after[:, i], unseen.scores[:, i]) > 0.9 for i in range(2, 9))
@@ -72,7 +72,7 @@ def test_figures_of_a_perfect_model(model):
     features = embed(model, photos, 32)
     with torch.no_grad():
         target = model.heads(features).scores
-    rows = nano.figures(model, features, target, seed=0)
+    rows = attributes.figures(model, features, target, seed=0)
     assert rows["color"]["srcc"] == 1
     assert rows["color"]["srcc_interval"] == [1, 1]
     assert abs(rows["color"]["mean_error"]) < 1e-6
@@ -89,18 +89,19 @@ def test_padding_gives_the_sizes_of_tensorflow(size, stride):
 
 def test_a_missing_teacher_is_named(tmp_path):
     with pytest.raises(SetupError, match=r"teacher\.tflite"):
-        MobileNetV2Teacher.from_tflite(tmp_path / "teacher.tflite")
+        MobileNetV2.from_tflite(tmp_path / "teacher.tflite")
 
 
 @pytest.mark.data
 def test_the_teacher_sees_what_people_like(tmp_path):
     """Were a layer read wrongly, a linear head on its features would learn nothing."""
-    teacher = MobileNetV2Teacher.from_tflite(data_folder() / nano._TEACHER)
+    teacher = MobileNetV2.from_tflite(data_folder() / nano._IMAGENET)
     photos = para_fiaa(data_folder() / "para", tmp_path, test=True)
     pooled = []
     for rows in np.array_split(np.arange(len(photos)), 10):
         pixels, _ = photos.batch(rows)
-        maps = teacher(resize(pixels, 128) / 255)
+        with torch.no_grad():
+            maps = teacher(resize(pixels, 128) / 255)
         assert {s: (m.shape[1], m.shape[2]) for s, m in maps.items()} == {
             4: (24, 32), 8: (32, 16), 16: (96, 8), 32: (1280, 4),
         }  # fmt: skip

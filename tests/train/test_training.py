@@ -13,13 +13,16 @@ from torch import Tensor
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
 from aesmamba_sdk.train.data import PhotoSet
-from aesmamba_sdk.train.loop import Trainer, TrainingArguments, augment
+from aesmamba_sdk.train.judge import View
+from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.losses import (
     balanced_cross_entropy,
     category_counts,
     masked_mse,
     scale_category,
 )
+from aesmamba_sdk.train.trainer import Trainer
+from aesmamba_sdk.train.views import augment
 
 NAN = float("nan")
 CONFIG = AesMambaConfig(
@@ -102,9 +105,10 @@ def _die_at(run: Trainer, step: int) -> None:
 
 
 def test_the_teachers_maps_are_learned(tmp_path):
-    def teacher(images: Tensor) -> dict[int, Tensor]:
+    def teacher(images: Tensor) -> View:
         pool = torch.nn.functional.avg_pool2d
-        return {4: pool(images, 4), 8: pool(images, 8)}
+        maps = {4: pool(images, 4), 8: pool(images, 8)}
+        return View(maps, torch.full((len(images), 2), NAN))
 
     run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, distillation=1.0, epochs=6), teacher)
     first = run._train_step()["distillation"]

@@ -1,0 +1,89 @@
+"""The teacher of ``nano``: an ImageNet MobileNetV2 that learns to score photos first.
+
+Features of ImageNet know objects; those of a network that has itself learned from the ratings
+know what the student is to see. Its scores of a crop also tell what the crop lost, which the
+label of the whole photo does not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.train.loop import Loop, TrainingArguments
+from aesmamba_sdk.train.losses import masked_mse
+from aesmamba_sdk.train.teacher import MobileNetV2
+from aesmamba_sdk.train.views import score_all
+
+
+@dataclass(frozen=True)
+class View:
+    """What a teacher makes of a batch of crops.
+
+    Attributes:
+        maps: by stride, (batch, channels, H / stride, W / stride).
+        scores: (batch, attributes), NaN for attributes it does not score.
+    """
+
+    maps: dict[int, Tensor]
+    scores: Tensor
+
+
+class Judge(nn.Module):
+    """A MobileNetV2 and a linear head on its pooled last map.
+
+    Args:
+        network: fine-tuned in place.
+        photos: their labelled attributes are what it scores; the head begins at their mean.
+    """
+
+    def __init__(self, network: MobileNetV2, photos: PhotoSet) -> None:
+        super().__init__()
+        means = photos.scores.nanmean(0)
+        self.network = network
+        self.columns = (~means.isnan()).nonzero().flatten().tolist()
+        self.attributes = len(means)
+        self.head = nn.Linear(network.channels, len(self.columns))
+        with torch.no_grad():
+            self.head.weight.zero_()
+            self.head.bias.copy_(means[self.columns])
+
+    def forward(self, images: Tensor) -> View:
+        """(batch, 3, H, W) in [0, 1]."""
+        maps = self.network(images)
+        known = self.head(maps[max(maps)].mean((2, 3))).float()
+        scores = known.new_full((len(images), self.attributes), float("nan"))
+        scores[:, self.columns] = known
+        return View(maps, scores)
+
+
+class JudgeTrainer(Loop):
+    """Fine-tunes a judge; the arguments are those of ``Loop``."""
+
+    def __init__(
+        self,
+        judge: Judge,
+        photos: PhotoSet,
+        validation: PhotoSet,
+        folder: Path,
+        arguments: TrainingArguments,
+        names: tuple[str, ...],
+    ) -> None:
+        self.judge, self.names = judge, names
+        super().__init__(judge, photos, validation, folder, arguments)
+
+    def _losses(self, pixels: Tensor, scores: Tensor) -> dict[str, Tensor]:
+        predicted = self.judge(pixels / 255).scores
+        return {"loss": masked_mse(predicted, scores)}
+
+    def _predict(self) -> Tensor:
+        with torch.inference_mode():
+            size = self.arguments.image_size
+            return score_all(lambda x: self.judge(x / 255).scores, self.validation, size)
+
+    def _attributes(self) -> tuple[str, ...]:
+        return self.names

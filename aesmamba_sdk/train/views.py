@@ -1,0 +1,126 @@
+"""What the networks see of the photos: crops in training, whole photos when they are scored."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.preprocess import normalize
+from aesmamba_sdk.train.data import PhotoSet
+
+_CROP = 0.875  # the paper's: resize to 256, crop 224
+_LOST = 0.7  # of what a photo is above the worst, when it is ruined altogether
+_WORST = 1.0
+
+
+def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """Random crops of 7/8 of the side, brought to size x size, mirrored half of the time.
+
+    Args:
+        pixels: (batch, 3, side, side) bytes.
+
+    Returns:
+        (batch, 3, size, size) float32, 0-255.
+    """
+    batch, _, side, _ = pixels.shape
+    crop = round(side * _CROP)
+    corners = torch.randint(0, side - crop + 1, (batch, 2), generator=generator).tolist()
+    flips = (torch.rand(batch, generator=generator) < 0.5).tolist()
+    cut = [p[:, y : y + crop, x : x + crop] for p, (y, x) in zip(pixels, corners, strict=True)]
+    cut = [p.flip(2) if flip else p for p, flip in zip(cut, flips, strict=True)]
+    return resize(torch.stack(cut), size)
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """Bicubic, antialiased, clamped to 0-255, as the photos are at scoring time."""
+    x = F.interpolate(pixels.float(), (size, size), mode="bicubic", antialias=True)
+    return x.clamp_(0, 255)
+
+
+def ruin(
+    images: Tensor, scores: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blur, drown in noise, expose wrongly or compress a share of the photos, and lower its scores.
+
+    People rated no such photos in PARA; without these a network may take noise for detail.
+
+    Args:
+        images: (batch, 3, H, W), 0-255; not changed.
+        scores: (batch, attributes), NaN where there is none.
+        share: probability that a photo is ruined.
+
+    Returns:
+        The photos, and scores of which the worse a photo is ruined, the less is left above 1.
+    """
+    chosen = torch.rand(len(images), generator=generator) < share
+    draws = torch.rand(len(images), 3, generator=generator).tolist()
+    images, scores = images.clone(), scores.clone()
+    for i in chosen.nonzero().flatten().tolist():
+        kind, severity, sign = draws[i]
+        severity = 0.4 + 0.6 * severity
+        ways = (_blur, _noise, _expose, _compress)
+        images[i] = ways[int(kind * len(ways))](images[i], severity, sign < 0.5, generator)
+        scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity)
+    return images, scores
+
+
+def _blur(image: Tensor, severity: float, _: bool, generator: torch.Generator) -> Tensor:
+    side = image.shape[-1]
+    small = resize(image[None], max(4, round(side / (2 + 6 * severity))))
+    return F.interpolate(small, (side, side), mode="bicubic")[0].clamp(0, 255)
+
+
+def _noise(image: Tensor, severity: float, grey: bool, generator: torch.Generator) -> Tensor:
+    shape = (1 if grey else 3, *image.shape[1:])
+    return (image + 70 * severity * torch.randn(shape, generator=generator)).clamp(0, 255)
+
+
+def _expose(image: Tensor, severity: float, under: bool, generator: torch.Generator) -> Tensor:
+    gain = 2 ** (3.5 * severity)
+    return (image / gain if under else image * gain).clamp(0, 255)
+
+
+def _compress(image: Tensor, severity: float, _: bool, generator: torch.Generator) -> Tensor:
+    stream = io.BytesIO()
+    pixels = image.round().byte().permute(1, 2, 0).contiguous().numpy()
+    Image.fromarray(pixels).save(stream, "JPEG", quality=round(16 - 15 * severity))
+    with Image.open(stream) as compressed:
+        return torch.from_numpy(np.array(compressed)).permute(2, 0, 1).float()
+
+
+def score_all(
+    score: Callable[[Tensor], Tensor], photos: PhotoSet, size: int, *, batch_size: int = 64
+) -> Tensor:
+    """``score`` of every photo at size x size; it is given float32 pixels, 0-255."""
+    parts = []
+    for rows in _batches(len(photos), batch_size):
+        pixels, _ = photos.batch(rows)
+        parts.append(score(resize(pixels, size)))
+    return torch.cat(parts)
+
+
+@torch.inference_mode()
+def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
+    """f_v of every photo at size x size, (photos, d)."""
+    model.eval()
+    return score_all(lambda pixels: model.embed(normalize(pixels, model.config)), photos, size)
+
+
+@torch.inference_mode()
+def predict(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
+    """Scores of every photo without text, (photos, attributes)."""
+    scores: Tensor = model.heads(embed(model, photos, size)).scores
+    return scores
+
+
+def _batches(total: int, size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, total, size):
+        yield np.arange(start, min(start + size, total))
