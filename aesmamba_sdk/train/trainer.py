@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.preprocess import normalize
+from aesmamba_sdk.model.vmamba import VMamba
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.judge import View
 from aesmamba_sdk.train.loop import Loop, TrainingArguments
@@ -53,7 +54,7 @@ class Trainer(Loop):
 
     def _losses(self, pixels: Tensor, scores: Tensor) -> dict[str, Tensor]:
         self.model.train()
-        maps = self.model.encoder.stage_maps(normalize(pixels, self.model.config))
+        maps = _stage_maps(self.model.encoder, normalize(pixels, self.model.config))
         predictions = self.model.heads(self.model.encoder.norm(maps[-1]).mean((1, 2)))
         predicted = predictions.scores.float()
         losses = {"mse": masked_mse(predicted, scores)}
@@ -88,6 +89,21 @@ class Trainer(Loop):
 
     def _attributes(self) -> tuple[str, ...]:
         return self.model.config.attributes
+
+
+def _stage_maps(encoder: VMamba, images: Tensor) -> list[Tensor]:
+    """As ``encoder.stage_maps``, the strided convolutions always in float32.
+
+    On a CPU their bfloat16 gradients took ten times as long and a third of the whole step.
+    """
+    maps: list[Tensor] = []
+    x = images
+    for reduce, stage in zip([encoder.stem, *encoder.downsamples], encoder.stages, strict=True):
+        with torch.autocast(x.device.type, enabled=False):
+            x = reduce(x.float())
+        x = stage(x)
+        maps.append(x)
+    return maps
 
 
 def _map_projections(model: AesMamba, teacher: Teacher) -> nn.ModuleList:
