@@ -1,7 +1,8 @@
 """The training loop: what every network here shares, whatever its losses are.
 
 Exactly resumable: a killed run goes on from its last checkpoint as if nothing had happened,
-because each step's samples and crops depend on the seed and the step alone.
+because each step's samples and crops depend on the seed and the step alone. Started again with
+other ``epochs``, it follows the rest of that schedule, and ``metrics.jsonl`` says so.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import json
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -190,7 +192,7 @@ class Loop(ABC):
         generator = torch.Generator().manual_seed(self.arguments.seed * 1_000_003 + self.step)
         return order[batch * size : (batch + 1) * size], generator
 
-    def _log(self, values: dict[str, float]) -> None:
+    def _log(self, values: Mapping[str, object]) -> None:
         line = {"step": self.step, "epoch": round(self.step / self.steps_per_epoch, 3), **values}
         with (self.folder / "metrics.jsonl").open("a") as stream:
             stream.write(json.dumps(line) + "\n")
@@ -220,6 +222,8 @@ class Loop(ABC):
         self.averaged = state["averaged"]
         self._extra.load_state_dict(state["extra"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned
+            self._log({"arguments": asdict(self.arguments)})
 
 
 def _decay_groups(modules: list[nn.Module], weight_decay: float) -> list[dict[str, Any]]:

@@ -46,6 +46,30 @@ def test_the_other_attributes_are_learned_and_the_pretrained_heads_stay(model):
     assert all(srcc(after[:, i], unseen.scores[:, i]) > 0.9 for i in range(2, 9))
 
 
+def test_calibrated_scores_have_the_labels_mean_and_slope(model):
+    photos = made_photos(64, 0)
+    before = predict(model, photos, 32)
+    attributes.calibrate(model, photos, 32)
+    after = predict(model, photos, 32).double()
+    for i in range(9):
+        x, y = after[:, i], photos.scores[:, i].double()
+        assert (x - y).mean().abs() < 1e-3
+        slope, _ = np.polyfit(x.numpy(), y.numpy(), 1)
+        assert abs(slope - 1) < 1e-2
+        assert abs(srcc(before[:, i], after[:, i])) > 0.999
+
+
+def test_a_student_goes_on_from_a_model_folder(model, tmp_path):
+    nano.save_model(nano.assemble(model, 32, seed=0), tmp_path)
+    photos = made_photos(8, 0)
+    again = nano.student(tmp_path, photos, seed=1)
+    expected = predict(model, photos, 32)
+    assert torch.allclose(predict(again, photos, 32), expected, atol=5e-3)
+    assert not torch.allclose(
+        predict(nano.student(None, photos, 1), photos, 32), expected, atol=0.1
+    )
+
+
 def test_the_size_is_the_one_that_ranks_best(model, monkeypatch):
     photos = made_photos(10, 0)
     right = photos.scores

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
 from aesmamba_sdk.train.data import PhotoSet
@@ -21,8 +22,8 @@ from aesmamba_sdk.train.losses import (
     masked_mse,
     scale_category,
 )
-from aesmamba_sdk.train.trainer import Trainer
-from aesmamba_sdk.train.views import augment
+from aesmamba_sdk.train.trainer import Trainer, _stage_maps
+from aesmamba_sdk.train.views import augment, predict
 
 NAN = float("nan")
 CONFIG = AesMambaConfig(
@@ -99,6 +100,18 @@ def test_a_killed_run_continues_exactly(tmp_path):
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
 
 
+def test_a_run_can_be_planned_anew(tmp_path):
+    killed = trainer(tmp_path, dataclasses.replace(ARGUMENTS, checkpoint_minutes=0))
+    killed._log = lambda values: _die_at(killed, 13)  # type: ignore[method-assign]
+    with contextlib.suppress(KeyboardInterrupt):
+        killed.run()
+    shorter = trainer(tmp_path, dataclasses.replace(ARGUMENTS, epochs=2))
+    shorter.run()
+    assert shorter.step == shorter.steps == 16
+    assert '"epochs": 2' in (tmp_path / "metrics.jsonl").read_text()
+    assert shorter.optimizer.param_groups[0]["lr"] < ARGUMENTS.learning_rate / 10
+
+
 def _die_at(run: Trainer, step: int) -> None:
     if run.step == step:
         raise KeyboardInterrupt
@@ -115,3 +128,23 @@ def test_the_teachers_maps_are_learned(tmp_path):
     run.run()
     run.step -= 1
     assert run._train_step()["distillation"] < first / 2
+
+
+def test_the_teachers_scores_are_learned_where_there_are_no_labels(tmp_path):
+    def teacher(images: Tensor) -> View:
+        scores = torch.full((len(images), 2), NAN)
+        scores[:, 1] = 1 + 4 * images.mean((1, 2, 3))
+        return View({4: images[..., ::4, ::4], 8: images[..., ::8, ::8]}, scores)
+
+    arguments = dataclasses.replace(ARGUMENTS, soft_targets=1.0, epochs=20)
+    run = trainer(tmp_path, arguments, teacher)
+    run.run()
+    photos = bright_is_beautiful(32, 2)
+    assert srcc(predict(run.model, photos, 16)[:, 1], photos.scores[:, 0]) > 0.9
+
+
+def test_the_loop_sees_the_encoders_own_maps():
+    torch.manual_seed(0)
+    encoder, images = AesMamba(CONFIG).encoder, torch.randn(2, 3, 16, 16)
+    for ours, its in zip(_stage_maps(encoder, images), encoder.stage_maps(images), strict=True):
+        torch.testing.assert_close(ours, its, rtol=0, atol=0)

@@ -1,0 +1,48 @@
+"""A judge of a few layers: what it says, and that it learns."""
+
+from __future__ import annotations
+
+import torch
+
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer
+from aesmamba_sdk.train.loop import TrainingArguments
+from aesmamba_sdk.train.teacher import MobileNetV2, _Layer
+from tests.train.test_training import bright_is_beautiful
+
+NAMES = ("aesthetic", "quality")
+
+
+def judge() -> Judge:
+    """Convolutions of stride 2 down to stride 32, with the channels of no network in particular."""
+    torch.manual_seed(0)
+    layers, weights = [], {}
+    for number in range(1, 6):
+        layers.append(_Layer("convolution", (number - 1,), number, stride=2, relu6=number == 5))
+        kernel = torch.randn(4, 3 if number == 1 else 4, 3, 3) / 4
+        weights[number] = (kernel, torch.zeros(4))
+    return Judge(MobileNetV2(layers, weights), bright_is_beautiful(64, 0))
+
+
+def test_a_judge_begins_at_the_mean_and_leaves_unknown_attributes_out():
+    photos = bright_is_beautiful(64, 0)
+    view = judge()(torch.rand(3, 3, 64, 64))
+    torch.testing.assert_close(view.scores[:, 0], photos.scores[:, 0].mean().expand(3))
+    assert view.scores[:, 1].isnan().all()
+    assert [tuple(m.shape[1:]) for m in view.maps.values()] == [
+        (4, 16, 16), (4, 8, 8), (4, 4, 4), (4, 2, 2),
+    ]  # fmt: skip
+
+
+def test_the_whole_judge_learns(tmp_path):
+    network = judge()
+    first = network.network.kernel_1.clone()
+    arguments = TrainingArguments(
+        epochs=30, batch_size=8, learning_rate=1e-2, image_size=32, ema=0.9, log_steps=100
+    )
+    photos, held_out = bright_is_beautiful(64, 0), bright_is_beautiful(32, 1)
+    trainer = JudgeTrainer(network, photos, held_out, tmp_path, arguments, NAMES)
+    trainer.run()
+    report = trainer.validate()
+    assert report["srcc_aesthetic"] > 0.9
+    assert "srcc_quality" not in report
+    assert not torch.equal(network.network.kernel_1, first)
