@@ -6,6 +6,7 @@ point. Needs the ``train`` extra (``tflite`` reads the container).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +84,7 @@ class MobileNetV2(nn.Module):
                     del activations[number]
             # What a block projects to is linear; ReLU6 marks the expansions inside it.
             if not layer.relu6 or i == len(self.layers) - 1:
-                maps[-(-side // y.shape[-1])] = y
+                maps[2 ** math.ceil(math.log2(side / y.shape[-1]))] = y  # sides round up
         return {stride: maps[stride] for stride in _STRIDES}
 
     def _run(self, layer: _Layer, activations: dict[int, Tensor]) -> Tensor:

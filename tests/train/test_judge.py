@@ -33,6 +33,11 @@ def test_a_judge_begins_at_the_mean_and_leaves_unknown_attributes_out():
     ]  # fmt: skip
 
 
+def test_sides_that_are_no_multiple_of_the_stride_round_up():
+    maps = judge()(torch.rand(1, 3, 40, 40)).maps
+    assert {stride: m.shape[-1] for stride, m in maps.items()} == {4: 10, 8: 5, 16: 3, 32: 2}
+
+
 def test_the_whole_judge_learns(tmp_path):
     network = judge()
     first = network.network.kernel_1.clone()
