@@ -131,7 +131,6 @@ def main() -> None:
     options = _options()
     para, cache, seed = data_folder() / "para", options.out / "cache", options.seed
     photos, labelled = para_giaa(para, cache), para_fiaa(para, cache, test=False)
-    learning = labelled.subset([i for i in range(len(labelled)) if i % 4])
     validation = labelled.subset(range(0, len(labelled), 4))
     arguments = options.teacher.arguments(seed, bfloat16=options.bfloat16)
     teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
@@ -143,8 +142,8 @@ def main() -> None:
         folder = options.out / f"giaa-{number}"
         Trainer(model, photos, validation, folder, arguments, teacher).run()
     size = choose_size(model, validation, tuple(options.sizes))
-    adapt_heads(model, learning, validation, size, seed)
     calibrate(model, labelled, size)
+    adapt_heads(model, labelled, size, seed)
     test = para_fiaa(para, cache, test=True)
     finished = assemble(model, size, seed)
     features = embed(finished, test, size)
