@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from aesmamba_sdk.memory import keep_freed_memory
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.backbone import save_reference
@@ -120,7 +121,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
     parser.add_argument("--init", type=Path, help="a model folder to go on from")
     parser.add_argument("--teacher", type=Stage.parse, default=TEACHER, help="SIZE:EPOCHS:RATE")
-    parser.add_argument("--stages", type=Stage.parse, nargs="+", default=STAGES)
+    parser.add_argument(
+        "--stages", type=Stage.parse, nargs="*", default=STAGES, help="none: the attributes alone"
+    )
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192, 224])
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--bfloat16", action="store_true")
@@ -129,12 +132,14 @@ def _options() -> argparse.Namespace:
 
 def main() -> None:
     options = _options()
+    keep_freed_memory()
     para, cache, seed = data_folder() / "para", options.out / "cache", options.seed
     photos, labelled = para_giaa(para, cache), para_fiaa(para, cache, test=False)
     validation = labelled.subset(range(0, len(labelled), 4))
-    arguments = options.teacher.arguments(seed, bfloat16=options.bfloat16)
-    teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
     model = student(options.init, photos, seed)
+    if options.stages:
+        arguments = options.teacher.arguments(seed, bfloat16=options.bfloat16)
+        teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
     for number, stage in enumerate(options.stages):
         arguments = stage.arguments(
             seed + number, bfloat16=options.bfloat16, soft_targets=_SOFT_TARGETS
