@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 SCALE_WEIGHT = 0.001
 """λ of Eq. 8, the share of the balanced cross-entropy."""
+MSE_WEIGHT = 10.0
+"""γ of Eq. 8, the share of the squared error where distributions are learned."""
 
 
 def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
@@ -20,6 +22,50 @@ def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
     labelled = ~target.isnan()
     squares = torch.where(labelled, predicted - target, 0.0).square()
     return (squares.sum(0) / labelled.sum(0).clamp(min=1)).sum()
+
+
+def masked_emd(predicted: Tensor, target: Tensor) -> Tensor:
+    """Earth mover's distance of Eq. 6 with r = 2, averaged over the labelled samples.
+
+    Args:
+        predicted: (batch, K) probabilities.
+        target: (batch, K) shares of the votes; a row with a NaN has no label.
+    """
+    labelled = ~target.isnan().any(-1)
+    moved = (predicted - target.nan_to_num()).cumsum(-1).square().mean(-1)
+    # The root's slope at 0 is infinite: a perfect or masked row would turn the gradient into NaN.
+    positive = labelled & (moved > 0)
+    distances = torch.where(positive, moved, 1.0).sqrt() * positive
+    return distances.sum() / labelled.sum().clamp(min=1)
+
+
+def masked_distribution_mse(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of (batch, K) distributions over the labelled samples; NaN as above."""
+    labelled = ~target.isnan().any(-1, keepdim=True)
+    squares = (predicted - target.nan_to_num()).square().mean(-1, keepdim=True) * labelled
+    return squares.sum() / labelled.sum().clamp(min=1)
+
+
+def score_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+    """Eq. 8 where scores are learned: MSE + λ Bal-CE.
+
+    Args:
+        predicted, target: (batch, attributes), as :func:`masked_mse` takes them.
+        scale: the balanced cross-entropy, a scalar.
+    """
+    return masked_mse(predicted, target) + SCALE_WEIGHT * scale
+
+
+def distribution_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
+    """Eq. 8 where distributions are learned: EMD + γ MSE + λ Bal-CE.
+
+    Args:
+        predicted, target: (batch, K), as :func:`masked_emd` takes them.
+        scale: the balanced cross-entropy, a scalar.
+    """
+    errors = masked_emd(predicted, target)
+    errors = errors + MSE_WEIGHT * masked_distribution_mse(predicted, target)
+    return errors + SCALE_WEIGHT * scale
 
 
 def balanced_cross_entropy(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:
