@@ -9,7 +9,7 @@ from torch.nn import functional as F
 SCALE_WEIGHT = 0.001
 """λ of Eq. 8, the share of the balanced cross-entropy."""
 MSE_WEIGHT = 10.0
-"""γ of Eq. 8, the share of the squared error where distributions are learned."""
+"""The gamma of Eq. 8, the share of the squared error where distributions are learned."""
 
 
 def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
@@ -57,7 +57,7 @@ def score_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
 
 
 def distribution_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Eq. 8 where distributions are learned: EMD + γ MSE + λ Bal-CE.
+    """Eq. 8 where distributions are learned: EMD + 10 MSE + λ Bal-CE.
 
     Args:
         predicted, target: (batch, K), as :func:`masked_emd` takes them.
