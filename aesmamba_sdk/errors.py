@@ -68,3 +68,9 @@ class PersonalizeError(AesMambaError):
     """A personal model cannot be trained, saved or loaded."""
 
     code = "personalize"
+
+
+class DatasetError(AesMambaError):
+    """A dataset for training is incomplete, laid out otherwise or holds a value it should not."""
+
+    code = "dataset"

@@ -1,0 +1,186 @@
+"""What every dataset becomes: photos with scores, and where there are any, votes, texts, people."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from aesmamba_sdk.errors import DatasetError
+from aesmamba_sdk.profiles.traits import Traits
+from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.train.datasets.images import Images
+from aesmamba_sdk.train.losses import category_counts
+
+NO_VOTES: Mapping[str, tuple[float, ...]] = {}
+
+
+@dataclass(frozen=True)
+class Categories:
+    """Scale categories of scores (section 3.4).
+
+    Attributes:
+        number: how many there are; scores beyond the first or last belong to these.
+        low: score at which the first begins.
+        per_unit: categories in one unit of score.
+        rounded: a score belongs to the nearest category rather than to the one it lies in.
+    """
+
+    number: int
+    low: float
+    per_unit: float = 1.0
+    rounded: bool = False
+
+    def __call__(self, scores: Tensor) -> Tensor:
+        """int64 classes of scores of any shape; -1 for NaN."""
+        places = (scores.nan_to_num(nan=self.low) - self.low) * self.per_unit
+        places = places.round() if self.rounded else places.floor()
+        return torch.where(scores.isnan(), -1, places.long().clamp(0, self.number - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One photo's labels.
+
+    Attributes:
+        image: its name among the dataset's images.
+        scores: one an attribute, on the labels' own scale, NaN where missing.
+        row: the file and row they were read from.
+        votes: attribute to shares of the votes, lowest score first, where they are known.
+        texts: captions or comments.
+    """
+
+    image: str
+    scores: tuple[float, ...]
+    row: str
+    votes: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: NO_VOTES)
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rating:
+    """One person's scores of one photo.
+
+    Attributes:
+        user: who.
+        sample: index of the photo among the samples.
+        scores: one an attribute, NaN where missing.
+    """
+
+    user: str
+    sample: int
+    scores: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A split of a dataset.
+
+    Attributes:
+        name: of the dataset and split; names the file of decoded photos.
+        attributes: what ``scores`` hold, in order.
+        scales: the range of each attribute.
+        categories: of the attributes on the first one's scale; the others have none.
+        samples: the photos.
+        images: where they lie.
+        ratings: by individual people, where they are known.
+        people: traits of those people.
+    """
+
+    name: str
+    attributes: tuple[str, ...]
+    scales: tuple[Scale, ...]
+    categories: Categories
+    samples: tuple[Sample, ...]
+    images: Images
+    ratings: tuple[Rating, ...] = ()
+    people: Mapping[str, Traits] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.samples:
+            raise DatasetError(
+                f"{self.name} in {self.images.roots[0]} is empty; expected at least one photo"
+            )
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    @property
+    def scale(self) -> Scale:
+        """Lowest and highest score of the first attribute."""
+        return self.scales[0]
+
+    def scores(self) -> Tensor:
+        """(samples, attributes) float32, NaN where there is no label."""
+        return torch.tensor([sample.scores for sample in self.samples])
+
+    def votes(self, attribute: str = "aesthetic") -> Tensor:
+        """(samples, K) float32 shares of the votes; rows of NaN where they are not known.
+
+        Raises:
+            DatasetError: no sample has votes on the attribute.
+        """
+        found = [sample.votes.get(attribute) for sample in self.samples]
+        bins = next((len(shares) for shares in found if shares), None)
+        if bins is None:
+            raise DatasetError(f"{self.name} has no distribution of votes on {attribute}")
+        return torch.tensor([shares or (math.nan,) * bins for shares in found])
+
+    def classes(self) -> Tensor:
+        """(samples, attributes) int64 scale categories, -1 where there is no label."""
+        comparable = torch.tensor([scale == self.scale for scale in self.scales])
+        return torch.where(comparable, self.categories(self.scores()), -1)
+
+    def class_counts(self) -> Tensor:
+        """(attributes, categories) samples of each category, the n of Eq. 5."""
+        return category_counts(self.classes(), self.categories.number)
+
+    def subset(self, rows: Sequence[int]) -> Dataset:
+        """The samples of these rows, in this order, and the ratings of these photos."""
+        place = {row: i for i, row in enumerate(rows)}
+        ratings = tuple(
+            replace(rating, sample=place[rating.sample])
+            for rating in self.ratings
+            if rating.sample in place
+        )
+        return replace(self, samples=tuple(self.samples[row] for row in rows), ratings=ratings)
+
+    def photo_set(self, cache: Path, side: int) -> PhotoSet:
+        """Every photo at side x side pixels, for the training loop.
+
+        Args:
+            cache: folder where decoded pixels are kept between runs.
+            side: photos are squashed to this size, as in the paper.
+
+        Raises:
+            DatasetError: a photo is missing or unreadable.
+        """
+        names = tuple(sample.image for sample in self.samples)
+        return PhotoSet(names, self._pixels(cache, side), self.scores())
+
+    def _pixels(self, cache: Path, side: int) -> NDArray[np.uint8]:
+        names = "\n".join([str(self.images.roots), *(sample.image for sample in self.samples)])
+        digest = hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
+        finished = cache / f"{self.name}-{side}-{digest}.npy"
+        if not finished.exists():
+            cache.mkdir(parents=True, exist_ok=True)
+            partial = finished.with_suffix(".partial.npy")
+            shape = (len(self), side, side, 3)
+            array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
+            for i, sample in enumerate(self.samples):
+                image = self.images.load(sample.image, sample.row)
+                array[i] = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+            self.images.close()
+            array.flush()
+            partial.replace(finished)
+        pixels: NDArray[np.uint8] = np.load(finished, mmap_mode="r")
+        return pixels
