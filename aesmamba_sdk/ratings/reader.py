@@ -18,8 +18,9 @@ from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import iter_photos
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
-_FILE_COLUMNS = ("file", "path", "image", "filename")
-_SCORE_COLUMNS = ("score", "rating", "stars")
+FILE_COLUMNS = ("file", "path", "image", "filename")
+SCORE_COLUMNS = ("score", "rating", "stars")
+"""Names of the columns of photos and of scores, the first one found counts."""
 ATTRIBUTE_COLUMNS = {name: name for name in ATTRIBUTES} | {
     "aestheticScore": "aesthetic",
     "qualityScore": "quality",
@@ -133,7 +134,7 @@ def _csv_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     columns = [name.strip() for name in reader.fieldnames or []]
     reader.fieldnames = columns
-    for kind, names in (("photo", _FILE_COLUMNS), ("score", _SCORE_COLUMNS)):
+    for kind, names in (("photo", FILE_COLUMNS), ("score", SCORE_COLUMNS)):
         if not set(names) & set(columns):
             raise RatingsError(
                 f"{table} has no {kind} column: found {', '.join(columns) or 'no header'}; "
@@ -178,14 +179,14 @@ def _read_rows(
 
 
 def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
-    name = next((row[c] for c in _FILE_COLUMNS if row.get(c)), None)
+    name = next((row[c] for c in FILE_COLUMNS if row.get(c)), None)
     if not isinstance(name, str):
         raise ValueError("no photo is named")
     path = table.parent / name.strip()
     if not path.is_file():
         raise ValueError(f"{path} does not exist")
     scale = _parse_scale(row["scale"]) if row.get("scale") else scale
-    score = _on_scale("score", next((row[c] for c in _SCORE_COLUMNS if c in row), None), scale)
+    score = _on_scale("score", next((row[c] for c in SCORE_COLUMNS if c in row), None), scale)
     attributes = {
         ours: _on_scale(column, row[column], scale)
         for column, ours in ATTRIBUTE_COLUMNS.items()

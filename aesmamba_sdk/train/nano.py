@@ -25,7 +25,8 @@ from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.text import TextTokenizer
 from aesmamba_sdk.scores import ATTRIBUTES
 from aesmamba_sdk.train.attributes import adapt_heads, calibrate, figures, start_at_means
-from aesmamba_sdk.train.data import PhotoSet, data_folder, para_fiaa, para_giaa
+from aesmamba_sdk.train.data import PhotoSet, data_folder
+from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.judge import Judge, JudgeTrainer
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
@@ -35,6 +36,7 @@ from aesmamba_sdk.train.views import embed, predict
 LICENSE = "research and learning only, no commercial use (trained on PARA)"
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
+_SIDE = 192
 _RUINED, _SOFT_TARGETS, _EMA = 0.15, 2.0, 0.99
 
 
@@ -69,6 +71,11 @@ class Stage:
 TEACHER = Stage(128, 1.25, 3e-4)
 STAGES = (Stage(128, 6, 5e-4), Stage(160, 1.5, 3e-4))
 """Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
+
+
+def para(split: str, cache: Path) -> PhotoSet:
+    """PARA as it lies in the data folder, at the size of its training photos."""
+    return read_dataset("para", data_folder() / "para", split=split).photo_set(cache, _SIDE)
 
 
 def fine_tune(
@@ -133,8 +140,8 @@ def _options() -> argparse.Namespace:
 def main() -> None:
     options = _options()
     keep_freed_memory()
-    para, cache, seed = data_folder() / "para", options.out / "cache", options.seed
-    photos, labelled = para_giaa(para, cache), para_fiaa(para, cache, test=False)
+    cache, seed = options.out / "cache", options.seed
+    photos, labelled = para("train", cache), para("rest", cache)
     validation = labelled.subset(range(0, len(labelled), 4))
     model = student(options.init, photos, seed)
     if options.stages:
@@ -149,7 +156,7 @@ def main() -> None:
     size = choose_size(model, validation, tuple(options.sizes))
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)
-    test = para_fiaa(para, cache, test=True)
+    test = para("test", cache)
     finished = assemble(model, size, seed)
     features = embed(finished, test, size)
     save_model(finished, options.save, dtype=STORED)

@@ -12,7 +12,7 @@ from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import preset
 from aesmamba_sdk.model.heads import AttributeHead
 from aesmamba_sdk.train import attributes, nano
-from aesmamba_sdk.train.data import PhotoSet, data_folder, para_fiaa
+from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.teacher import MobileNetV2, _pad_same
 from aesmamba_sdk.train.views import embed, predict, resize
 
@@ -156,7 +156,7 @@ def test_a_missing_teacher_is_named(tmp_path):
 def test_the_teacher_sees_what_people_like(tmp_path):
     """Were a layer read wrongly, a linear head on its features would learn nothing."""
     teacher = MobileNetV2.from_tflite(data_folder() / nano._IMAGENET)
-    photos = para_fiaa(data_folder() / "para", tmp_path, test=True)
+    photos = nano.para("test", tmp_path)
     pooled = []
     for rows in np.array_split(np.arange(len(photos)), 10):
         pixels, _ = photos.batch(rows)

@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Protocol
 
 from aesmamba_sdk.errors import DatasetError
+from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.train.datasets.aadb import read_aadb
 from aesmamba_sdk.train.datasets.ava import read_ava
+from aesmamba_sdk.train.datasets.ava_captions import read_ava_captions
 from aesmamba_sdk.train.datasets.dataset import Dataset
+from aesmamba_sdk.train.datasets.folder import read_folder
+from aesmamba_sdk.train.datasets.para import read_para, read_para_people
 from aesmamba_sdk.train.datasets.photonet import read_photonet
 from aesmamba_sdk.train.datasets.tad66k import read_tad66k
 
@@ -18,20 +23,28 @@ class Reader(Protocol):
 
 
 READERS: Mapping[str, Reader] = {
+    "aadb": read_aadb,
     "ava": read_ava,
+    "ava-captions": read_ava_captions,
+    "folder": read_folder,
+    "para": read_para,
+    "para-people": read_para_people,
     "photonet": read_photonet,
     "tad66k": read_tad66k,
 }
 """Every reader tells the files and splits it expects."""
 
 
-def read_dataset(name: str, folder: Path, *, split: str = "train") -> Dataset:
+def read_dataset(
+    name: str, folder: Path, *, split: str = "train", scale: Scale | None = None
+) -> Dataset:
     """Read one split of a dataset.
 
     Args:
         name: one of ``READERS``.
         folder: where the dataset lies, in its official layout.
         split: as the dataset's reader describes it.
+        scale: range of the scores of ``folder``; all others have their own.
 
     Raises:
         DatasetError: the name is unknown; or a file, column, row, value or photo is not as the
@@ -39,4 +52,8 @@ def read_dataset(name: str, folder: Path, *, split: str = "train") -> Dataset:
     """
     if name not in READERS:
         raise DatasetError(f"there is no dataset {name!r}; expected {', '.join(READERS)}")
-    return READERS[name](folder, split)
+    if scale is None:
+        return READERS[name](folder, split)
+    if name != "folder":
+        raise DatasetError(f"{name} has a scale of its own; only a folder's can be declared")
+    return read_folder(folder, split, scale=scale)
