@@ -14,6 +14,7 @@ import click
 from aesmamba_sdk import __version__
 from aesmamba_sdk.cli.demo import demo
 from aesmamba_sdk.cli.doctor import doctor
+from aesmamba_sdk.cli.evaluate import evaluate
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.score import rank, score
@@ -51,5 +52,5 @@ def main() -> None:
             stream.reconfigure(errors="surrogateescape")
 
 
-for _command in (demo, doctor, model, personalize, rank, score, user):
+for _command in (demo, doctor, evaluate, model, personalize, rank, score, user):
     main.add_command(_command)

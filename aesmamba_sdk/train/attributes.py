@@ -1,4 +1,4 @@
-"""FIAA: the other attributes' heads on a frozen encoder, their calibration and their figures."""
+"""FIAA: the other attributes' heads on a frozen encoder, and their calibration."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aesmamba_sdk.metrics import accuracy, plcc, srcc
+from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.heads import AttributeHead
 from aesmamba_sdk.model.preprocess import normalize
@@ -22,11 +21,9 @@ from aesmamba_sdk.train.losses import (
 from aesmamba_sdk.train.views import augment, embed, predict
 
 _PRETRAINED = ("aesthetic", "quality")
-_GOOD = 3.0  # PARA's threshold between low and high aesthetic quality
 _CROPS, _FOLDS = 2, 5
 _SHRINKAGE = (0.3, 1.0, 3.0, 10.0, 30.0)
 _CLASS_EPOCHS, _CLASS_RATE, _CLASS_BATCH = 10, 5e-4, 64
-_RESAMPLES = 1000
 
 
 def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None:
@@ -185,47 +182,6 @@ def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
             assert isinstance(last, nn.Linear)
             if not mean.isnan():
                 last.bias.fill_(mean)
-
-
-def figures(model: AesMamba, features: Tensor, target: Tensor, seed: int) -> dict[str, object]:
-    """Per attribute and over them: SRCC, PLCC, accuracy, and how the scores lie to the labels.
-
-    Intervals hold 95 % of 1,000 bootstrap samples of the photos. ``gain`` is the mean SRCC over
-    that of the aesthetic score used for every attribute, ``slope`` that of the labels' line on
-    the scores.
-    """
-    with torch.no_grad():
-        scores = model.heads(features).scores.double().numpy()
-    labels = target.double().numpy()
-    rng = np.random.default_rng(seed)
-    samples = rng.integers(len(labels), size=(_RESAMPLES, len(labels)))
-    columns = range(labels.shape[1])
-    own = np.array([[srcc(scores[s, i], labels[s, i]) for i in columns] for s in samples])
-    copy = np.array([[srcc(scores[s, 0], labels[s, i]) for i in columns] for s in samples])
-    rows: dict[str, object] = {}
-    for i, name in enumerate(model.config.attributes):
-        x, y = scores[:, i], labels[:, i]
-        rows[name] = {
-            "srcc": round(srcc(x, y), 3),
-            "srcc_interval": _interval(own[:, i]),
-            "plcc": round(plcc(x, y), 3),
-            "accuracy": round(accuracy(x, y, _GOOD), 3),
-            "copy_of_aesthetic_srcc": round(srcc(scores[:, 0], y), 3),
-            "mean_error": round(float((x - y).mean()), 3),
-            "slope": round(float(np.polyfit(x, y, 1)[0]), 3),
-        }
-    gains = [srcc(scores[:, i], labels[:, i]) - srcc(scores[:, 0], labels[:, i]) for i in columns]
-    rows["mean"] = {
-        "srcc": round(float(np.mean([srcc(scores[:, i], labels[:, i]) for i in columns])), 3),
-        "srcc_interval": _interval(own.mean(1)),
-        "gain": round(float(np.mean(gains)), 4),
-        "gain_interval": _interval((own - copy).mean(1), digits=4),
-    }
-    return rows
-
-
-def _interval(values: NDArray[np.float64], digits: int = 3) -> list[float]:
-    return [round(float(v), digits) for v in np.quantile(values, [0.025, 0.975])]
 
 
 def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:

@@ -3,14 +3,13 @@
     AESMAMBA_DATA=… python -m aesmamba_sdk.train.nano --out runs/nano --save pretrained/nano
 
 Killed at any moment, the same command goes on from the last checkpoint. Nothing is chosen on the
-500 test photos: they are scored once, at the end.
+500 test photos; ``aesmamba evaluate`` tells what the finished model is worth on them.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from aesmamba_sdk.model.config import preset
 from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.text import TextTokenizer
 from aesmamba_sdk.scores import ATTRIBUTES
-from aesmamba_sdk.train.attributes import adapt_heads, calibrate, figures, start_at_means
+from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.judge import Judge, JudgeTrainer
@@ -158,11 +157,8 @@ def main() -> None:
     adapt_heads(model, labelled, size, seed)
     test = para("test", cache)
     finished = assemble(model, size, seed)
-    features = embed(finished, test, size)
     save_model(finished, options.save, dtype=STORED)
-    save_reference(options.save, features)
-    report = {"image_size": size, "test": figures(finished, features, test.scores, seed)}
-    (options.out / "figures.json").write_text(json.dumps(report, indent=2) + "\n")
+    save_reference(options.save, embed(finished, test, size))
 
 
 if __name__ == "__main__":

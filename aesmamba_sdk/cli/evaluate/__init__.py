@@ -1,0 +1,19 @@
+"""``aesmamba evaluate``: the paper's protocols, one file each."""
+
+from __future__ import annotations
+
+import click
+
+from aesmamba_sdk.cli.evaluate.attributes import fiaa, giaa
+
+
+@click.group()
+def evaluate() -> None:
+    """Measure a model by the paper's protocols, on data you have.
+
+    Datasets are named NAME=FOLDER, or NAME alone for the folder of that name in AESMAMBA_DATA.
+    """
+
+
+for _protocol in (giaa, fiaa):
+    evaluate.add_command(_protocol)

@@ -1,0 +1,83 @@
+"""``aesmamba evaluate giaa`` and ``aesmamba evaluate fiaa``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aesmamba_sdk.cli.evaluate.options import (
+    ReportFormat,
+    data_options,
+    print_result,
+    protocol_options,
+)
+from aesmamba_sdk.cli.output import progress_bar
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.evaluate.report import Result
+
+
+@click.command()
+@data_options("para")
+@protocol_options
+def giaa(**options: Any) -> None:
+    """GIAA: the generic score against what people say on average.
+
+    Accuracy, PLCC and SRCC with 95 % bootstrap intervals over photos, and calibration. On photos
+    of another kind, such as oasis, it tells how well the score transfers.
+
+    \b
+    Example:
+      aesmamba evaluate giaa --data para=./para
+    """
+    from aesmamba_sdk.evaluate.attributes import giaa as protocol
+
+    _run(protocol, **options)
+
+
+@click.command()
+@data_options("para")
+@protocol_options
+def fiaa(**options: Any) -> None:
+    """FIAA: every attribute's score, beside a copy of the aesthetic score in its place.
+
+    Accuracy, PLCC and SRCC with 95 % bootstrap intervals over photos, the paired gain over the
+    copy, the SRCC of what an attribute is above the aesthetic score, and calibration.
+
+    \b
+    Example:
+      aesmamba evaluate fiaa --data para=./para
+    """
+    from aesmamba_sdk.evaluate.attributes import fiaa as protocol
+
+    _run(protocol, **options)
+
+
+def _run(
+    protocol: Callable[..., Result],
+    *,
+    data: str,
+    split: str | None,
+    seed: int,
+    form: ReportFormat | None,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    from aesmamba_sdk.evaluate.data import read_data, score_dataset
+    from aesmamba_sdk.sdk import AesMamba
+
+    dataset = read_data(data, split)
+    with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
+        scored = score_dataset(sdk.backbone, dataset, progress)
+        model_id = sdk.backbone.id
+    result = protocol(scored, seed, data=data.partition("=")[0])
+    result.settings = {
+        "model": model_id,
+        "data": dataset.name,
+        "photos": len(dataset),
+        "seed": seed,
+    }
+    print_result(result, form)

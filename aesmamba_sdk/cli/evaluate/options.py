@@ -1,0 +1,61 @@
+"""What every protocol is asked for, and how its result is printed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from aesmamba_sdk.cli.output import console, model_options
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.evaluate.report import Result
+
+ReportFormat = Literal["table", "json", "markdown"]
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def protocol_options(command: Command) -> Command:
+    """``--seed``, ``--format``, ``--model``, ``--device`` and ``--threads``."""
+    command = model_options(command)
+    command = click.option(
+        "--format",
+        "form",
+        type=click.Choice(["table", "json", "markdown"]),
+        help="Default: table on a terminal, json in a pipe.",
+    )(command)
+    return click.option("--seed", default=42, show_default=True, help="Of everything random.")(
+        command
+    )
+
+
+def data_options(default: str) -> Callable[[Command], Command]:
+    """``--data`` and ``--split``."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--split", help="Of the dataset. Default: the photos to test on.")(
+            command
+        )
+        return click.option(
+            "--data",
+            default=default,
+            show_default=True,
+            metavar="NAME[=FOLDER]",
+            help="A dataset; without a folder, that of its name in AESMAMBA_DATA.",
+        )(command)
+
+    return add
+
+
+def print_result(result: Result, form: ReportFormat | None) -> None:
+    """On standard output."""
+    form = form or ("table" if sys.stdout.isatty() else "json")
+    if form == "table":
+        result.show(console())
+    elif form == "markdown":
+        click.echo(result.markdown())
+    else:
+        click.echo(json.dumps(result.to_dict(), indent=1, allow_nan=False))

@@ -1,0 +1,117 @@
+"""Datasets to evaluate on, by name and folder, and a model's scores of their photos."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aesmamba_sdk.errors import DatasetError
+from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.train.data import data_folder
+from aesmamba_sdk.train.datasets import READERS, Dataset, read_dataset
+
+Progress = Callable[[str, int, int], None]
+"""Told what is under way, how much is done, and of how much."""
+Figures = NDArray[np.float64]
+
+_BATCH = 16
+_SPLITS = {"oasis": "all"}
+_GOOD = {"ava": 5.0, "tad66k": 5.0, "para": 3.0, "aadb": 0.5, "photonet": 5.0}
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What a model says of photos beside what people said, both on the model's scale.
+
+    Attributes:
+        attributes: those both know, in the model's order.
+        predicted: (photos, attributes).
+        labels: (photos, attributes), NaN where there is none.
+        good: score above which a photo counts as good.
+    """
+
+    attributes: tuple[str, ...]
+    predicted: Figures
+    labels: Figures
+    good: float
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def only(self, attribute: str) -> Scored:
+        """One attribute alone."""
+        column = [self.attributes.index(attribute)]
+        return Scored((attribute,), self.predicted[:, column], self.labels[:, column], self.good)
+
+
+def read_data(spec: str, split: str | None = None) -> Dataset:
+    """A dataset as the command line names it.
+
+    Args:
+        spec: ``NAME=FOLDER``, or ``NAME`` for the folder of that name in ``AESMAMBA_DATA``.
+        split: as the dataset's reader has it; by default the photos to test on.
+
+    Raises:
+        DatasetError: the name is unknown, or the files are not as their reader expects.
+        SetupError: no folder is named, and ``AESMAMBA_DATA`` is not set.
+    """
+    name, _, folder = spec.partition("=")
+    if name not in READERS:
+        known = ", ".join(READERS)
+        raise DatasetError(f"there is no dataset {name!r}; expected one of {known}, as NAME=FOLDER")
+    place = Path(folder) if folder else data_folder() / name
+    return read_dataset(name, place, split=split or _SPLITS.get(name, "test"))
+
+
+def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> Scored:
+    """Score every photo as the SDK does, and bring the labels to the model's scale.
+
+    Raises:
+        DatasetError: a photo is missing or unreadable, or no attribute is known to both.
+    """
+    known = backbone.config.attributes
+    shared = tuple(name for name in known if name in dataset.attributes)
+    if not shared:
+        raise DatasetError(
+            f"{dataset.name} labels {', '.join(dataset.attributes)}; the model scores "
+            f"{', '.join(known)}: nothing to compare"
+        )
+    features = np.concatenate(list(embed_dataset(backbone, dataset, progress)))
+    scores = backbone.scores(features)[:, [known.index(name) for name in shared]]
+    columns = [dataset.attributes.index(name) for name in shared]
+    given = dataset.scores().double().numpy()[:, columns]
+    labels = np.stack(
+        [
+            _converted(given[:, i], dataset.scales[column], backbone.config.scale)
+            for i, column in enumerate(columns)
+        ],
+        axis=1,
+    )
+    return Scored(shared, scores.astype(np.float64), labels, _good(dataset, backbone.config.scale))
+
+
+def embed_dataset(
+    backbone: Backbone, dataset: Dataset, progress: Progress
+) -> Iterator[NDArray[np.float32]]:
+    """Features (n, d) of the photos, some at a time, in order."""
+    for start in range(0, len(dataset), _BATCH):
+        samples = dataset.samples[start : start + _BATCH]
+        yield backbone([dataset.images.load(sample.image, sample.row) for sample in samples])
+        progress("photos", start + len(samples), len(dataset))
+    dataset.images.close()
+
+
+def _converted(values: Figures, scale: Scale, to: Scale) -> Figures:
+    converted: Figures = to.low + (values - scale.low) * to.width / scale.width
+    return converted
+
+
+def _good(dataset: Dataset, scale: Scale) -> float:
+    """The dataset's customary threshold on the model's scale; the middle where there is none."""
+    middle = (dataset.scale.low + dataset.scale.high) / 2
+    return dataset.scale.convert(_GOOD.get(dataset.name.partition("-")[0], middle), scale)
