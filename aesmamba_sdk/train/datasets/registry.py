@@ -13,6 +13,7 @@ from aesmamba_sdk.train.datasets.ava import read_ava
 from aesmamba_sdk.train.datasets.ava_captions import read_ava_captions
 from aesmamba_sdk.train.datasets.dataset import Dataset
 from aesmamba_sdk.train.datasets.folder import read_folder
+from aesmamba_sdk.train.datasets.oasis import read_oasis
 from aesmamba_sdk.train.datasets.para import read_para, read_para_people
 from aesmamba_sdk.train.datasets.photonet import read_photonet
 from aesmamba_sdk.train.datasets.tad66k import read_tad66k
@@ -27,6 +28,7 @@ READERS: Mapping[str, Reader] = {
     "ava": read_ava,
     "ava-captions": read_ava_captions,
     "folder": read_folder,
+    "oasis": read_oasis,
     "para": read_para,
     "para-people": read_para_people,
     "photonet": read_photonet,
