@@ -12,12 +12,13 @@ from typing import Any
 
 from rich.console import Console
 
+from aesmamba_sdk.evaluate.report import Result, bar_table, show_table
 from benchmarks import floor, folder, memory, models, scan
 from benchmarks.options import Options
-from benchmarks.report import Section, bar_table, machine, show, write
+from benchmarks.report import machine, write
 
 RESULTS = Path(__file__).parent / "results"
-PARTS: dict[str, Callable[[Options], Section]] = {
+PARTS: dict[str, Callable[[Options], Result]] = {
     "models": models.measure_inference,
     "floor": floor.measure,
     "training": models.measure_training,
@@ -51,16 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(asked)
     parts = asked.parts or [part for part in PARTS if not (asked.quick and part in SLOW_PARTS)]
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    sections = []
+    results = []
     for part in parts:
         started = time.perf_counter()
-        sections.append(PARTS[part](options))
-        for table in sections[-1].tables:
-            show(console, table)
+        results.append(PARTS[part](options))
+        for table in results[-1].tables:
+            show_table(console, table)
         console.print(f"  {part}: measured in {time.perf_counter() - started:.0f} s\n")
-    show(console, bar_table(sections))
-    console.print(f"written to {write(asked.output, sections, machine())}", soft_wrap=True)
-    missed = not all(bar.reached for section in sections for bar in section.bars)
+    show_table(console, bar_table(bar for result in results for bar in result.bars))
+    console.print(f"written to {write(asked.output, results, machine())}", soft_wrap=True)
+    missed = not all(bar.reached for result in results for bar in result.bars)
     return int(missed and asked.strict)
 
 

@@ -24,10 +24,10 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.model.config import ENCODERS
 from benchmarks.models import scoring
 from benchmarks.options import Options
-from benchmarks.report import Bar, Section, Table
 from benchmarks.scan import forward
 from benchmarks.shapes import Product, Scan, products, scans
 from benchmarks.timing import Budget, Timing, interleaved, threads
@@ -61,7 +61,7 @@ class Floor:
         return statistics.median((p + s) / m for p, s, m in rounds)
 
 
-def measure(options: Options) -> Section:
+def measure(options: Options) -> Result:
     title = f"Floor: products and scans alone, {options.image} px"
     parts = ("products, ms", "GFLOP/s", "scans, ms", "10^9 states/s")
     sums = ("floor, ms", "model, ms", "share, %")
@@ -78,7 +78,7 @@ def measure(options: Options) -> Section:
                     what = f"{name}, share of the floor in %, batch {batch}"
                     bars.append(Bar(what, found.share * 100, WANTED * 100))
     table.notes.append("states: batch · L · D · N · 4 directions")
-    return Section("floor", [table], bars)
+    return Result("floor", [table], bars)
 
 
 def measure_encoder(name: str, batch: int, options: Options) -> Floor:

@@ -23,12 +23,12 @@ from PIL import Image
 
 from aesmamba_sdk import AesMamba
 from aesmamba_sdk.embeddings.cache import EmbeddingCache
+from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.paths import HOME_VARIABLE
 from aesmamba_sdk.photos import MAX_SIDE, load_photo, photo_version
 from benchmarks.jpegs import write_photos
 from benchmarks.options import Options
-from benchmarks.report import Bar, Section, Table
 from benchmarks.timing import Budget, Timing, interleaved, once, threads
 
 JUDGED = 24  # megapixels
@@ -42,7 +42,7 @@ _SAMPLE = 16  # photos of the breakdown
 Call = Callable[[], object]
 
 
-def measure(options: Options) -> Section:
+def measure(options: Options) -> Result:
     """Folders of every size of photo, on the most threads."""
     columns = ("megapixels", "photos", "MB each", "threads", "way", "s", "photos/s")
     ends = Table("A folder of JPEGs", (*columns, "by decoding alone"))
@@ -65,7 +65,7 @@ def measure(options: Options) -> Section:
             found = 1 / timings["cold"].times_faster_than(timings["decoding alone"])
             what = f"{options.photos} photos of {JUDGED} megapixels, cold, by decoding alone"
             bars.append(Bar(what, found, WANTED, "at most"))
-    return Section("folder", [ends, steps], bars)
+    return Result("folder", [ends, steps], bars)
 
 
 def _end_to_end(photos: list[Path], place: Path, options: Options) -> dict[str, Timing]:

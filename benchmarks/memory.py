@@ -12,16 +12,16 @@ from pathlib import Path
 
 import torch
 
+from aesmamba_sdk.evaluate.report import Result, Table
 from benchmarks import models
 from benchmarks.options import Options
-from benchmarks.report import Section, Table
 
 PURPOSES = ("inference", "training")
 _CALLS = 2
 _MIB = 2**20
 
 
-def measure(options: Options) -> Section:
+def measure(options: Options) -> Result:
     """Weights included; a training step holds gradients and AdamW's two moments as well."""
     batches = [("inference", b) for b in options.batches] + [("training", options.most_images)]
     columns = [f"{purpose}, batch {batch}" for purpose, batch in batches]
@@ -29,7 +29,7 @@ def measure(options: Options) -> Section:
     for name in (*options.encoders, *options.company):
         cells = [_peak(name, purpose, batch, options) / _MIB for purpose, batch in batches]
         table.add(name, *cells)
-    return Section("memory", [table])
+    return Result("memory", [table])
 
 
 def _peak(name: str, purpose: str, batch: int, options: Options) -> int:

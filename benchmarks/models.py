@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.memory import keep_freed_memory
 from aesmamba_sdk.model.config import ENCODERS
 from aesmamba_sdk.model.linear import pack
 from aesmamba_sdk.model.vmamba import VMamba
 from benchmarks.company import COMPANY
 from benchmarks.options import Options
-from benchmarks.report import Bar, Section, Table
 from benchmarks.shapes import products
 from benchmarks.timing import Timing, interleaved, threads
 
@@ -25,7 +25,7 @@ SECONDS = 20.0
 _IMAGE_FOR_SIZE = 224
 
 
-def measure_inference(options: Options) -> Section:
+def measure_inference(options: Options) -> Result:
     """Every network under ``torch.inference_mode``, one image batch each, by turns."""
     networks = {name: scoring(name) for name in (*options.encoders, *options.company)}
     columns = ("network", "M weights", "GMAC", "batch", "threads", "ms", "photos/s", "by swin_t")
@@ -40,10 +40,10 @@ def measure_inference(options: Options) -> Section:
         if count == options.most_threads and batch == options.most_images:
             bars = _bars("inference", WANTED_INFERENCE, timings, batch)
     table.notes.append("by swin_t: median over the rounds of swin_t's time by the network's")
-    return Section("models", [table], bars)
+    return Result("models", [table], bars)
 
 
-def measure_training(options: Options) -> Section:
+def measure_training(options: Options) -> Result:
     """Forward, backward and an AdamW step on the largest batch, by turns."""
     keep_freed_memory()
     networks = {name: build(name).train() for name in (*options.encoders, *options.company)}
@@ -62,7 +62,7 @@ def measure_training(options: Options) -> Section:
     table.notes.append(
         "with keep_freed_memory(), as the training commands set it, for every network"
     )
-    return Section("training", [table], bars)
+    return Result("training", [table], bars)
 
 
 def build(name: str) -> nn.Module:

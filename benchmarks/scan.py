@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.model.selective_scan import choose_engine, use_engine
 from benchmarks.options import Options
-from benchmarks.report import Bar, Section, Table
 from benchmarks.shapes import Scan, preset_scans, run_scan
 from benchmarks.timing import interleaved, threads
 
@@ -23,7 +23,7 @@ PASSES = ("forward", "forward and backward")
 Key = tuple[str, int, int, str]  # encoder, state, batch, pass
 
 
-def measure(options: Options) -> Section:
+def measure(options: Options) -> Result:
     """Both engines by turns, at every stage of every scanned preset.
 
     The torch engine needs seconds for a large batch on one thread: fewer threads than the most
@@ -46,7 +46,7 @@ def measure(options: Options) -> Section:
                     total[:] = total[0] + slow * scan.blocks, total[1] + fast * scan.blocks
             sizes = (scan.encoder, scan.stage, scan.side**2, scan.channels, scan.state)
             table.add(*sizes, batch, count, *cells)
-    return Section("scan", [table], _bars(sums))
+    return Result("scan", [table], _bars(sums))
 
 
 def _runs(options: Options) -> Iterator[tuple[int, int]]:

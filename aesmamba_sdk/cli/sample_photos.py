@@ -31,6 +31,9 @@ _FILES = {
 RATED = ("temple", "cat", "astronaut", "galaxies", "motorcycle")
 """Photographs that alice and bob rate; the others make the album."""
 
+_PHOTOGRAPHS = ("temple", "flower", "cat", "coffee", "astronaut", "motorcycle", "rocket")
+"""Taken by a camera of things people photograph."""
+
 _LOOKS: dict[str, Callable[[Image.Image], Image.Image]] = {
     "as-shot": lambda image: image,
     "dark": lambda image: ImageEnhance.Brightness(image).enhance(0.45),
@@ -99,7 +102,23 @@ def _variations(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:
             yield f"{crop}-{look}", develop(part)
 
 
+def photograph_files() -> list[Path]:
+    """The photographs among them, as the packages have them.
+
+    Raises:
+        SetupError: a package that carries them is not installed.
+    """
+    return [_file(name) for name in _PHOTOGRAPHS]
+
+
 def _open(name: str) -> Image.Image:
+    with Image.open(_file(name)) as photo:
+        image = photo.convert("RGB")
+    image.thumbnail((_LONGEST, _LONGEST))
+    return image
+
+
+def _file(name: str) -> Path:
     package, file = _FILES[name]
     spec = find_spec(package)
     path = None if spec is None or spec.origin is None else Path(spec.origin).parent / file
@@ -108,10 +127,7 @@ def _open(name: str) -> Image.Image:
             f"the sample photo {Path(file).name} is missing: pip install 'aesmamba-sdk[demo]'",
             code="demo_photos_missing",
         )
-    with Image.open(path) as photo:
-        image = photo.convert("RGB")
-    image.thumbnail((_LONGEST, _LONGEST))
-    return image
+    return path
 
 
 def _noise(name: str) -> float:

@@ -1,4 +1,4 @@
-"""What a protocol found: tables and bars, on the terminal, as Markdown and as JSON."""
+"""What a protocol or a benchmark found: tables and bars, on a terminal, as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bar:
 
 @dataclass
 class Result:
-    """Everything one protocol found.
+    """Everything one protocol or benchmark found.
 
     Attributes:
         name: of the protocol.
@@ -63,9 +63,9 @@ class Result:
     """
 
     name: str
-    settings: dict[str, str | int | float] = field(default_factory=dict)
     tables: list[Table] = field(default_factory=list)
     bars: list[Bar] = field(default_factory=list)
+    settings: dict[str, str | int | float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, figures in full."""

@@ -9,7 +9,7 @@ import pytest
 from aesmamba_sdk.model.config import ENCODERS
 from benchmarks import floor, models, scan
 from benchmarks.options import Options
-from benchmarks.report import Bar, machine, write
+from benchmarks.report import machine, write
 from benchmarks.shapes import products
 from benchmarks.timing import interleaved
 
@@ -27,12 +27,12 @@ TINY = Options(
 
 @pytest.mark.parametrize("measure", [models.measure_inference, floor.measure, scan.measure])
 def test_every_figure_is_a_positive_number(measure, tmp_path):
-    section = measure(TINY)
-    written = write(tmp_path, [section], machine())
+    result = measure(TINY)
+    written = write(tmp_path, [result], machine())
     assert written.read_text().startswith("# ")
     (report,) = tmp_path.glob("*.json")
     assert json.loads(report.read_text())
-    for table in section.tables:
+    for table in result.tables:
         assert table.rows
         for row in table.rows:
             assert all(cell > 0 for cell in row if isinstance(cell, float))
@@ -43,12 +43,6 @@ def test_calls_are_measured_by_turns():
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     interleaved(calls, TINY.budget(0.0, least=3))
     assert "".join(order).count("ab") >= 3
-
-
-def test_a_bar_knows_its_direction():
-    assert Bar("ratio", 1.5, 1.4).reached
-    assert not Bar("ratio", 1.3, 1.4).reached
-    assert Bar("time", 1.3, 1.5, "at most").reached
 
 
 def test_the_products_of_tiny_are_the_published_number_of_multiplications():

@@ -18,7 +18,7 @@ def result():
     table.add("art", Estimate(0.62349, 0.5561, 0.68))
     table.add("mean", 0.5)
     bars = [Bar("SRCC", 0.62349, 0.74), Bar("error", -0.02, 0.05, "at most"), Bar("gain", 0, 0)]
-    return Result("giaa", {"model": "toy@1", "seed": 42}, [table], bars)
+    return Result("giaa", [table], bars, {"model": "toy@1", "seed": 42})
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,10 @@ def test_a_terminal_shows_brackets_as_they_are(result):
     assert "MISSED" in shown
 
 
-def test_above_is_more_than_at_least():
+def test_a_bar_knows_its_direction():
+    assert Bar("ratio", 1.5, 1.4).reached
+    assert not Bar("ratio", 1.3, 1.4).reached
+    assert Bar("time", 1.3, 1.5, "at most").reached
     assert Bar("gain", 0, 0).reached
     assert not Bar("gain", 0, 0, "above").reached
 

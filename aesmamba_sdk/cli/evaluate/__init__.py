@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aesmamba_sdk.cli.evaluate.attributes import fiaa, giaa
+from aesmamba_sdk.cli.evaluate.robustness import robustness
 
 
 @click.group()
@@ -15,5 +16,5 @@ def evaluate() -> None:
     """
 
 
-for _protocol in (giaa, fiaa):
+for _protocol in (fiaa, giaa, robustness):
     evaluate.add_command(_protocol)
