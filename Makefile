@@ -5,7 +5,7 @@ STAMP := $(VENV)/.installed
 TRITON := $(VENV)/.triton
 NATIVE := $(wildcard aesmamba_sdk/model/selective_scan/native/*.cpp aesmamba_sdk/model/selective_scan/native/*.h)
 
-.PHONY: demo test lint install bench clean
+.PHONY: demo test lint install bench results clean
 
 demo: $(STAMP)
 	$(BIN)/aesmamba demo
@@ -34,6 +34,10 @@ test: lint $(TRITON)
 # Ten minutes; BENCH="models floor --quick" chooses.
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks $(BENCH)
+
+# The figures of docs/results.md, with the data that AESMAMBA_DATA names; ONLY=giaa chooses.
+results: $(STAMP)
+	$(BIN)/python docs/refresh.py docs/results.md --only "$(ONLY)"
 
 clean:
 	rm -rf $(VENV) build dist
