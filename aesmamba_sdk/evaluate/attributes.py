@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from aesmamba_sdk.evaluate.data import Figures, Scored
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
-from aesmamba_sdk.evaluate.statistics import Estimate, Rows, bootstrap
+from aesmamba_sdk.evaluate.statistics import RESAMPLES, Estimate, Rows, bootstrap
 from aesmamba_sdk.metrics import accuracy, plcc, srcc
 
 GENERIC = "aesthetic"
@@ -114,7 +114,7 @@ def correlation_table(title: str, found: Correlations) -> Table:
     return table
 
 
-def copy_table(scored: Scored, seed: int) -> tuple[Table, Estimate]:
+def copy_table(scored: Scored, seed: int, *, resamples: int = RESAMPLES) -> tuple[Table, Estimate]:
     """Each attribute's own score beside the aesthetic one in its place, and their mean gain.
 
     Returns:
@@ -131,7 +131,7 @@ def copy_table(scored: Scored, seed: int) -> tuple[Table, Estimate]:
         means = [np.mean(copy), gains.mean(), np.mean(left)]
         return np.array([*copy, *gains, *left, *means])
 
-    found = bootstrap(figures, len(scored), seed)
+    found = bootstrap(figures, len(scored), seed, resamples=resamples)
     count = len(scored.attributes)
     residuals = dict(zip(others, found[2 * count :], strict=False))
     table = Table(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 
 from aesmamba_sdk.profiles.traits import BIG_FIVE, Traits
 
@@ -10,6 +11,15 @@ _BIG_FIVE_INTRODUCTION = "In the Big-Five personality traits test, my scores are
 # The paper and the public code capitalise the five names differently; both are kept as they are.
 _PAPER_NAMES = dict(zip(BIG_FIVE, (*BIG_FIVE[:4], "Neuroticism"), strict=True))
 _CODE_NAMES = _PAPER_NAMES | {"openness": "Openness"}
+
+CHARACTERS: Mapping[str, tuple[str, ...]] = {
+    "none": (),
+    "art": ("art_experience",),
+    "photo": ("photo_experience",),
+    "personality": BIG_FIVE,
+    "all": tuple(field.name for field in fields(Traits)),
+}
+"""Traits that a prompt may be made of, by the names of the ablation in section 4.5.2."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -75,6 +75,10 @@ class Traits:
         if "sentences" in values:
             values["sentences"] = tuple(values["sentences"])
         return cls(**values)
+
+    def only(self, names: Collection[str]) -> Traits:
+        """The same person, of whom nothing is known but the traits of these names."""
+        return Traits(**{name: getattr(self, name) for name in names})
 
     def to_dict(self) -> dict[str, Any]:
         """The known traits alone."""

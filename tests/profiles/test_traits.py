@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from aesmamba_sdk.errors import TraitError
-from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.profiles.prompts import CHARACTERS, SubjectPrompt
 from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.scores import Scale
 
@@ -60,6 +60,25 @@ def test_the_public_codes_wording_is_kept():
 )
 def test_only_known_traits_are_mentioned(traits, prompt):
     assert SubjectPrompt(traits).for_model() == prompt
+
+
+@pytest.mark.parametrize(
+    ("characters", "words"),
+    [
+        ("none", []),
+        ("art", ["artistic"]),
+        ("photo", ["Photographic"]),
+        ("personality", ["Big-Five"]),
+        ("all", ["artistic", "Photographic", "Big-Five", "age"]),
+    ],
+)
+def test_prompts_may_be_made_of_some_characters_alone(characters, words):
+    known = Traits(**ALICE.to_dict(), age="30-34")
+    prompt = SubjectPrompt(known.only(CHARACTERS[characters])).for_model()
+    assert [word for word in ("artistic", "Photographic", "Big-Five", "age") if word in prompt] == (
+        words
+    )
+    assert bool(prompt) == bool(words)
 
 
 def test_other_scales_are_converted_to_paras():
