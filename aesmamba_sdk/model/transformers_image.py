@@ -12,6 +12,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
@@ -100,12 +101,14 @@ def from_transformers(source: str, *, image_size: int) -> TransformersImage:
             return TransformersImage(describe(settings))
         if file.is_file():
             return TransformersImage(describe(AutoConfig.from_pretrained(file)))
-        pretrained = AutoModel.from_pretrained(source, local_files_only=True)
+        if not file.is_dir():  # asked only for what is here: transformers itself would go online
+            file = Path(snapshot_download(source, local_files_only=True))
+        pretrained = AutoModel.from_pretrained(file, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"no image network {source!r}: {str(error).splitlines()[0]} Give a kind such as "
-            "resnet, vit, swin or convnext, a folder with weights, a config.json, or a name that "
-            "was downloaded from the hub.",
+            "resnet, vit, swin or convnext, a folder with weights, a config.json, or the name of "
+            "a download from the hub.",
             code="unknown_encoder",
         ) from error
     encoder = TransformersImage(describe(pretrained.config))

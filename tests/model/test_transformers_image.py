@@ -19,7 +19,9 @@ from aesmamba_sdk.model.transformers_image import TransformersImage, describe, f
 from tests import toy
 
 SMALL = {
-    "resnet": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    "resnet": {
+        "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic",
+    },
     "convnext": {"num_stages": 2, "hidden_sizes": [8, 16], "depths": [1, 1]},
     "swin": {"embed_dim": 8, "depths": [1, 1], "num_heads": [2, 2], "window_size": 4},
     "vit": {
