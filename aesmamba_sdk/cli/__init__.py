@@ -17,6 +17,7 @@ from aesmamba_sdk.cli.doctor import doctor
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.score import rank, score
+from aesmamba_sdk.cli.train import train
 from aesmamba_sdk.cli.user import user
 from aesmamba_sdk.errors import AesMambaError
 
@@ -51,5 +52,5 @@ def main() -> None:
             stream.reconfigure(errors="surrogateescape")
 
 
-for _command in (demo, doctor, model, personalize, rank, score, user):
+for _command in (demo, doctor, model, personalize, rank, score, train, user):
     main.add_command(_command)

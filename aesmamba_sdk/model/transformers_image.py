@@ -106,9 +106,9 @@ def from_transformers(source: str, *, image_size: int) -> TransformersImage:
         pretrained = AutoModel.from_pretrained(file, local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"no image network {source!r}: {str(error).splitlines()[0]} Give a kind such as "
-            "resnet, vit, swin or convnext, a folder with weights, a config.json, or the name of "
-            "a download from the hub.",
+            f"no image network {source!r} is here. Give a kind such as resnet, vit, swin or "
+            "convnext, a folder with weights, a config.json, or the name of a download from the "
+            f"hub. ({str(error).splitlines()[0]})",
             code="unknown_encoder",
         ) from error
     encoder = TransformersImage(describe(pretrained.config))
