@@ -13,11 +13,20 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
-from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.config import AesMambaConfig, EncoderConfig, VMambaConfig
 from aesmamba_sdk.model.fusion import CrossModalFusion
 from aesmamba_sdk.model.heads import AttributePredictions, MultitaskBalancedAdaptation
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+from aesmamba_sdk.model.transformers_image import TransformersImage
 from aesmamba_sdk.model.vmamba import VMamba
+
+ImageEncoder = VMamba | TransformersImage
+"""(batch, 3, H, W) to tokens (batch, h, w, d), whose mean is f_v."""
+
+
+def build_encoder(config: EncoderConfig) -> ImageEncoder:
+    """The image encoder of a configuration, with random weights."""
+    return VMamba(config) if isinstance(config, VMambaConfig) else TransformersImage(config)
 
 
 class AesMamba(nn.Module, ModelHubMixin):
@@ -42,7 +51,7 @@ class AesMamba(nn.Module, ModelHubMixin):
         self.config = config
         self.tokenizer = tokenizer
         features = config.encoder.features
-        self.encoder = VMamba(config.encoder)
+        self.encoder = build_encoder(config.encoder)
         self.text: TextEncoder | None = None
         self.fusion: CrossModalFusion | None = None
         if config.text is not None:

@@ -73,6 +73,24 @@ class VMambaConfig:
 
 
 @dataclass(frozen=True)
+class TransformersImageConfig:
+    """An image encoder of ``transformers`` in VMamba's place.
+
+    Attributes:
+        model_type: its kind, e.g. ``"resnet"``.
+        features: width d of f_v.
+        settings: of that kind's configuration, where they differ from its defaults.
+    """
+
+    model_type: str
+    features: int
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+EncoderConfig = VMambaConfig | TransformersImageConfig
+
+
+@dataclass(frozen=True)
 class AesMambaConfig:
     """A whole model: AesMamba-V, -F, -M and -P differ only in these values.
 
@@ -80,6 +98,8 @@ class AesMambaConfig:
         name: what people call the model.
         encoder: the image encoder.
         text: the text encoder; ``None``: photos alone (V, F).
+        reads: what the text encoder was trained on: ``"prompt"``, who is asking (P), or
+            ``"caption"``, what is said of the photo (M).
         attributes: the heads, in order; ``value`` of a score is the first.
         bins: 1: a head regresses the score; more: it gives a distribution over ``bins`` scores
             spread evenly over ``scale``, and the score is its expected value.
@@ -93,8 +113,9 @@ class AesMambaConfig:
     """
 
     name: str = "nano"
-    encoder: VMambaConfig = field(default_factory=VMambaConfig)
+    encoder: EncoderConfig = field(default_factory=VMambaConfig)
     text: TextConfig | None = None
+    reads: Literal["prompt", "caption"] = "prompt"
     attributes: tuple[str, ...] = ATTRIBUTES
     bins: int = 1
     scale_classes: int = 4
@@ -119,7 +140,9 @@ class AesMambaConfig:
         """
         record = dict(record)
         try:
-            encoder = _strict(VMambaConfig, record.pop("encoder"))
+            encoder = record.pop("encoder")
+            kind = TransformersImageConfig if "model_type" in encoder else VMambaConfig
+            encoder = _strict(kind, encoder)
             text = record.pop("text", None)
             scale = Scale(**record.pop("scale"))
         except (KeyError, TypeError, ValueError) as error:
@@ -177,5 +200,6 @@ def preset(name: str, *, variant: Literal["V", "F", "M", "P"] = "P") -> AesMamba
         name=name,
         encoder=ENCODERS[name],
         text=text if variant in "MP" else None,
+        reads="caption" if variant == "M" else "prompt",
         attributes=ATTRIBUTES if variant in "FP" else ATTRIBUTES[:1],
     )

@@ -12,6 +12,7 @@ from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig
 
 _DIGEST_BYTES = 8
+_NOT_IN_SCORES = ("name", "license", "reads")
 
 
 def encoder_hash(encoder: nn.Module, config: AesMambaConfig) -> str:
@@ -25,7 +26,7 @@ def backbone_hash(model: AesMamba) -> str:
     """Names everything a score depends on (the text encoder aside: its words are
     stored with each personal model)."""
     config = model.config.to_dict()
-    described = {key: value for key, value in config.items() if key not in ("name", "license")}
+    described = {key: value for key, value in config.items() if key not in _NOT_IN_SCORES}
     parts = [model.encoder, model.fusion, model.heads]
     return _digest(described, [part for part in parts if part is not None])
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import PersonalizeError
-from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
+from aesmamba_sdk.model.vmamba import VMamba
 
 Reach = Literal["heads", "stage", "all"]
 REACHES: tuple[Reach, ...] = get_args(Reach)
@@ -49,13 +50,17 @@ class PersonalNetwork(nn.Module):
         """What ``forward`` takes for normalised images: the part before what may change."""
         if self.reach == "all":
             return images
-        return shared.embed(images) if self.reach == "heads" else shared.encoder.trunk(images)
+        if self.reach == "heads":
+            return shared.embed(images)
+        return _staged(shared.encoder).trunk(images)
 
     def features(self, x: Tensor) -> Tensor:
         """f_v (batch, d) from what :meth:`inputs` gives."""
         if self.encoder is None:
             return x
-        tokens = self.encoder.last_stage(x) if self.reach == "stage" else self.encoder(x)
+        if self.reach == "stage":
+            return _staged(self.encoder).last_stage(x).mean((1, 2))
+        tokens: Tensor = self.encoder(x)
         return tokens.mean((1, 2))
 
     def from_features(self, f_v: Tensor) -> Tensor:
@@ -75,8 +80,9 @@ class PersonalNetwork(nn.Module):
     def _reached(self, name: str) -> bool:
         if self.encoder is None or not name.startswith("encoder."):
             return ".scale_class." not in name  # it trains the shared heads, it scores nothing
-        last = len(self.encoder.stages) - 1
-        return self.reach == "all" or name.startswith(f"encoder.stages.{last}.")
+        if self.reach == "all":
+            return True
+        return name.startswith(f"encoder.stages.{len(_staged(self.encoder).stages) - 1}.")
 
     @torch.no_grad()
     def merge(self, adapter: Mapping[str, Tensor], scaling: float) -> None:
@@ -98,3 +104,12 @@ class PersonalNetwork(nn.Module):
                     code="personal_model_unfit",
                 )
             linear.weight += scaling * (pair["B"].float() @ pair["A"].float())
+
+
+def _staged(encoder: ImageEncoder) -> VMamba:
+    if not isinstance(encoder, VMamba):
+        raise PersonalizeError(
+            "this model's image encoder has no last stage to reach: use heads or all",
+            code="no_stages",
+        )
+    return encoder

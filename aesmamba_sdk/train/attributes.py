@@ -24,6 +24,7 @@ _PRETRAINED = ("aesthetic", "quality")
 _CROPS, _FOLDS = 2, 5
 _SHRINKAGE = (0.3, 1.0, 3.0, 10.0, 30.0)
 _CLASS_EPOCHS, _CLASS_RATE, _CLASS_BATCH = 10, 5e-4, 64
+_RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
 def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None:
@@ -175,13 +176,15 @@ def start_from_aesthetic(model: AesMamba, names: list[str]) -> None:
 
 def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
     """Let untrained heads begin at the mean label, so that the first steps need not find it."""
-    means = photos.scores.nanmean(0)
+    means = photos.scores.nanmean(0)[:, None]  # (attributes, bins)
+    if photos.votes is not None:
+        means = photos.votes.nanmean(0).clamp(min=_RAREST).log()[None]
     with torch.no_grad():
         for name, mean in zip(model.config.attributes, means, strict=True):
             last = _head(model, name).score[-1]
             assert isinstance(last, nn.Linear)
-            if not mean.isnan():
-                last.bias.fill_(mean)
+            if not mean.isnan().any():
+                last.bias.copy_(mean)
 
 
 def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.loop import Loop, TrainingArguments
 from aesmamba_sdk.train.losses import masked_mse
 from aesmamba_sdk.train.teacher import MobileNetV2
@@ -76,7 +76,7 @@ class JudgeTrainer(Loop):
         self.judge, self.names = judge, names
         super().__init__(judge, photos, validation, folder, arguments)
 
-    def _losses(self, pixels: Tensor, scores: Tensor) -> dict[str, Tensor]:
+    def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
         predicted = self.judge(pixels / 255).scores
         return {"loss": masked_mse(predicted, scores)}
 

@@ -7,23 +7,27 @@ other ``epochs``, it follows the rest of that schedule, and ``metrics.jsonl`` sa
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from aesmamba_sdk.metrics import plcc, srcc
-from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.train.correlations import correlations
+from aesmamba_sdk.train.data import PhotoSet, Rows
+from aesmamba_sdk.train.devices import Devices
+from aesmamba_sdk.train.journal import Journal
 from aesmamba_sdk.train.views import augment, ruin
+
+CHECKPOINT_FILE = "checkpoint.pt"
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,9 @@ class TrainingArguments:
         image_size: side of the crops.
         distillation: weight of the teacher's maps; 0 for none.
         soft_targets: weight of the error to the teacher's scores of the same crop; 0 for none.
-        ruined: share of the photos that are ruined, their labels lowered.
+        ruined: share of the photos that are ruined, their scores lowered; not with votes.
+        photo_alone: share of the examples with a text that are learned without it, so that a
+            photo alone still gets a score.
         ema: decay of the averaged weights that are validated and saved; 0 for none.
         clip: largest gradient norm.
         bfloat16: multiply matrices in bfloat16 (weights, scan and losses stay float32).
@@ -49,6 +55,8 @@ class TrainingArguments:
         checkpoint_minutes: time between checkpoints.
         log_steps: steps between lines in ``metrics.jsonl``.
         validation_steps: steps between validations; 0 for one an epoch.
+        keep_best: end with the averaged weights that ranked the validation photos best, rather
+            than with the last.
     """
 
     epochs: float = 6.0
@@ -61,6 +69,7 @@ class TrainingArguments:
     distillation: float = 1.0
     soft_targets: float = 0.0
     ruined: float = 0.0
+    photo_alone: float = 0.0
     ema: float = 0.999
     clip: float = 5.0
     bfloat16: bool = False
@@ -68,6 +77,7 @@ class TrainingArguments:
     checkpoint_minutes: float = 4.0
     log_steps: int = 20
     validation_steps: int = 0
+    keep_best: bool = False
 
 
 class Loop(ABC):
@@ -76,9 +86,16 @@ class Loop(ABC):
     Args:
         model: trained in place; its averaged weights are what is validated and kept.
         photos: the training set; NaN scores are not learned from.
-        validation: never trained on; decides nothing but what is reported.
+        validation: never trained on; decides nothing but what is reported, and which weights are
+            kept.
         folder: ``checkpoint.pt`` and ``metrics.jsonl`` live here.
         extra: trained beside the model and not kept.
+        devices: where to compute; by default on the CPU.
+        journal: where to write; by default ``metrics.jsonl`` alone.
+
+    Raises:
+        SetupError: there are fewer photos than a batch has, a batch cannot be shared equally, or
+            the folder's checkpoint is of another model.
     """
 
     def __init__(
@@ -89,25 +106,48 @@ class Loop(ABC):
         folder: Path,
         arguments: TrainingArguments,
         extra: nn.Module | None = None,
+        *,
+        devices: Devices | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        self.devices = devices or Devices(torch.device("cpu"))
+        self._extra = (extra or nn.Module()).to(self.devices.device)
         self._trained, self.photos, self.validation = model, photos, validation
+        self._trained.to(self.devices.device)
         self.folder, self.arguments = folder, arguments
-        self._extra = extra or nn.Module()
         self.steps_per_epoch = len(photos) // arguments.batch_size
+        if not self.steps_per_epoch:
+            raise SetupError(
+                f"{len(photos)} training examples do not fill a batch of {arguments.batch_size}: "
+                "choose a smaller one"
+            )
+        if arguments.batch_size % self.devices.world:
+            raise SetupError(
+                f"a batch of {arguments.batch_size} cannot be shared equally by "
+                f"{self.devices.world} processes"
+            )
         self.steps = max(1, round(arguments.epochs * self.steps_per_epoch))
         self.step = 0
         self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        self.best: dict[str, Any] | None = None
         self.optimizer = torch.optim.AdamW(
             _decay_groups([model, self._extra], arguments.weight_decay),
             lr=arguments.learning_rate,
             betas=(0.9, 0.99),
         )
         folder.mkdir(parents=True, exist_ok=True)
+        self.journal = journal or Journal(folder)
         self._resume()
 
     @abstractmethod
-    def _losses(self, pixels: Tensor, scores: Tensor) -> dict[str, Tensor]:
-        """Every part of the loss, and their weighted sum as ``loss``."""
+    def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
+        """Every part of the loss, and their weighted sum as ``loss``.
+
+        Args:
+            pixels: (batch, 3, H, W) crops, 0-255.
+            scores: (batch, attributes).
+            rows: (batch,) of the examples in ``photos``.
+        """
 
     @abstractmethod
     def _predict(self) -> Tensor:
@@ -117,8 +157,12 @@ class Loop(ABC):
     def _attributes(self) -> tuple[str, ...]:
         """Names of the columns of ``photos.scores``."""
 
-    def run(self) -> None:
-        """Train to the end; the model then holds the averaged weights."""
+    def run(self, progress: Callable[[str, int, int], None] | None = None) -> None:
+        """Train to the end; the model then holds the averaged weights, the last or the best.
+
+        Args:
+            progress: is told ``"training"``, the steps done and all steps.
+        """
         saved = time.monotonic()
         every = self.arguments.validation_steps or self.steps_per_epoch
         while self.step < self.steps:
@@ -129,41 +173,57 @@ class Loop(ABC):
                 rate = self.arguments.batch_size / (time.monotonic() - started)
                 self._log(losses | {"photos_per_second": rate})
             if self.step % every == 0 or self.step == self.steps:
-                self._log({f"validation_{k}": v for k, v in self.validate().items()})
+                report = self.validate()
+                self._log({f"validation_{k}": v for k, v in report.items()})
+                self._remember(report)
             if time.monotonic() - saved > self.arguments.checkpoint_minutes * 60:
                 self._save()
                 saved = time.monotonic()
+            if progress is not None:
+                progress("training", self.step, self.steps)
         self._save()
-        self._trained.load_state_dict(self.averaged)
+        self._trained.load_state_dict(self.best["model"] if self.best else self.averaged)
 
     def validate(self) -> dict[str, float]:
         """SRCC and PLCC per labelled attribute of the averaged weights on the validation set."""
+        with self._averaged_weights():
+            scores = self._predict()
+        return correlations(scores, self.validation, self._attributes())
+
+    @contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """For the block, the model has its averaged weights."""
         current = {k: v.detach().clone() for k, v in self._trained.state_dict().items()}
         self._trained.load_state_dict(self.averaged)
-        scores = self._predict()
+        yield
         self._trained.load_state_dict(current)
-        report = {}
-        for i, name in enumerate(self._attributes()):
-            target = self.validation.scores[:, i]
-            if not target.isnan().any() and not scores[:, i].isnan().any():
-                report[f"srcc_{name}"] = srcc(scores[:, i], target)
-                report[f"plcc_{name}"] = plcc(scores[:, i], target)
-        return report
+
+    def _remember(self, report: Mapping[str, float]) -> None:
+        """Keep the averaged weights if no earlier ones ranked the validation photos better."""
+        if not self.arguments.keep_best:
+            return
+        ranks = [value for name, value in report.items() if name.startswith("srcc_")]
+        score = sum(ranks) / max(1, len(ranks))
+        if self.best is None or score > self.best["score"]:
+            weights = {name: value.clone() for name, value in self.averaged.items()}
+            self.best = {"step": self.step, "score": score, "model": weights}
 
     def _train_step(self) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
         rows, generator = self._samples()
         pixels, scores = self.photos.batch(rows)
+        pixels, scores = pixels.to(self.devices.device), scores.to(self.devices.device)
         pixels = augment(pixels, self.arguments.image_size, generator)
         pixels, scores = ruin(pixels, scores, self.arguments.ruined, generator)
-        torch.manual_seed(self.arguments.seed + self.step)  # drop path
+        torch.manual_seed(self.arguments.seed + self.step)  # drop path, dropout
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.arguments.bfloat16):
-            losses = self._losses(pixels, scores)
+            losses = self._losses(pixels, scores, rows)
         loss = losses["loss"]
         self.optimizer.zero_grad()
         loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
+        self.devices.average(parameters)
         nn.utils.clip_grad_norm_(parameters, self.arguments.clip)
         self.optimizer.step()
         self._average()
@@ -173,7 +233,10 @@ class Loop(ABC):
         # Early on the average follows closely, so that it is useful before 1/(1-decay) steps.
         decay = min(self.arguments.ema, (1 + self.step) / (10 + self.step))
         for name, value in self._trained.state_dict().items():
-            self.averaged[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.averaged[name].lerp_(value, 1 - decay)
+            else:  # counters of batch norms
+                self.averaged[name].copy_(value)
 
     def _learning_rate(self) -> float:
         a = self.arguments
@@ -184,20 +247,22 @@ class Loop(ABC):
         cosine = (1 + math.cos(math.pi * progress)) / 2
         return a.final_rate + (a.learning_rate - a.final_rate) * cosine
 
-    def _samples(self) -> tuple[NDArray[np.int64], torch.Generator]:
-        """This step's photos and the randomness of its crops."""
+    def _samples(self) -> tuple[Rows, torch.Generator]:
+        """This process's examples of this step, and the randomness of their crops."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
         order = np.random.default_rng((self.arguments.seed, epoch)).permutation(len(self.photos))
-        size = self.arguments.batch_size
-        generator = torch.Generator().manual_seed(self.arguments.seed * 1_000_003 + self.step)
-        return order[batch * size : (batch + 1) * size], generator
+        size, rank = self.arguments.batch_size, self.devices.rank
+        seed = self.arguments.seed * 1_000_003 + self.step + rank * 1_000_000_007
+        rows = self.devices.share(order[batch * size : (batch + 1) * size])
+        return rows, torch.Generator().manual_seed(seed)
 
     def _log(self, values: Mapping[str, object]) -> None:
-        line = {"step": self.step, "epoch": round(self.step / self.steps_per_epoch, 3), **values}
-        with (self.folder / "metrics.jsonl").open("a") as stream:
-            stream.write(json.dumps(line) + "\n")
+        if self.devices.first:
+            self.journal.write(self.step, self.step / self.steps_per_epoch, values)
 
     def _save(self) -> None:
+        if not self.devices.first:
+            return
         partial = self.folder / "checkpoint.partial"
         torch.save(
             {
@@ -205,23 +270,32 @@ class Loop(ABC):
                 "arguments": asdict(self.arguments),
                 "model": self._trained.state_dict(),
                 "averaged": self.averaged,
+                "best": self.best,
                 "extra": self._extra.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
             },
             partial,
         )
-        partial.replace(self.folder / "checkpoint.pt")
+        partial.replace(self.folder / CHECKPOINT_FILE)
 
     def _resume(self) -> None:
-        file = self.folder / "checkpoint.pt"
+        file = self.folder / CHECKPOINT_FILE
         if not file.exists():
             return
-        state: dict[str, Any] = torch.load(file, weights_only=True)
-        self.step = state["step"]
-        self._trained.load_state_dict(state["model"])
-        self.averaged = state["averaged"]
-        self._extra.load_state_dict(state["extra"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        state: dict[str, Any] = torch.load(
+            file, weights_only=True, map_location=self.devices.device
+        )
+        try:
+            self._trained.load_state_dict(state["model"])
+            self._extra.load_state_dict(state["extra"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise SetupError(
+                f"{file} is of another model, and cannot go on with this one: choose another "
+                "folder, or delete it"
+            ) from error
+        self.step, self.averaged = state["step"], state["averaged"]
+        self.best = state.get("best")  # not in checkpoints of earlier versions
         if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned
             self._log({"arguments": asdict(self.arguments)})
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-SCALE_WEIGHT = 0.001
-"""λ of Eq. 8, the share of the balanced cross-entropy."""
-MSE_WEIGHT = 10.0
-"""The gamma of Eq. 8, the share of the squared error where distributions are learned."""
+SCORE_WEIGHTS = {"mse": 1.0, "balanced_ce": 0.001}
+"""Eq. 8 where scores are learned: MSE + λ Bal-CE."""
+VOTE_WEIGHTS = {"emd": 1.0, "mse": 10.0, "balanced_ce": 0.001}
+"""Eq. 8 where distributions of votes are learned: EMD + 10 MSE + λ Bal-CE."""
 
 
 def masked_mse(predicted: Tensor, target: Tensor) -> Tensor:
@@ -46,26 +48,9 @@ def masked_distribution_mse(predicted: Tensor, target: Tensor) -> Tensor:
     return squares.sum() / labelled.sum().clamp(min=1)
 
 
-def score_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Eq. 8 where scores are learned: MSE + λ Bal-CE.
-
-    Args:
-        predicted, target: (batch, attributes), as :func:`masked_mse` takes them.
-        scale: the balanced cross-entropy, a scalar.
-    """
-    return masked_mse(predicted, target) + SCALE_WEIGHT * scale
-
-
-def distribution_total(predicted: Tensor, target: Tensor, scale: Tensor) -> Tensor:
-    """Eq. 8 where distributions are learned: EMD + 10 MSE + λ Bal-CE.
-
-    Args:
-        predicted, target: (batch, K), as :func:`masked_emd` takes them.
-        scale: the balanced cross-entropy, a scalar.
-    """
-    errors = masked_emd(predicted, target)
-    errors = errors + MSE_WEIGHT * masked_distribution_mse(predicted, target)
-    return errors + SCALE_WEIGHT * scale
+def total(parts: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The weighted sum of the parts of a loss; those without a weight count once."""
+    return torch.stack([weights.get(name, 1.0) * part for name, part in parts.items()]).sum()
 
 
 def balanced_cross_entropy(logits: Tensor, classes: Tensor, counts: Tensor) -> Tensor:

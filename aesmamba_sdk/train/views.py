@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -80,7 +80,8 @@ def _blur(image: Tensor, severity: float, _: bool, generator: torch.Generator) -
 
 def _noise(image: Tensor, severity: float, grey: bool, generator: torch.Generator) -> Tensor:
     shape = (1 if grey else 3, *image.shape[1:])
-    return (image + 70 * severity * torch.randn(shape, generator=generator)).clamp(0, 255)
+    noise = torch.randn(shape, generator=generator).to(image.device)
+    return (image + 70 * severity * noise).clamp(0, 255)
 
 
 def _expose(image: Tensor, severity: float, under: bool, generator: torch.Generator) -> Tensor:
@@ -90,35 +91,71 @@ def _expose(image: Tensor, severity: float, under: bool, generator: torch.Genera
 
 def _compress(image: Tensor, severity: float, _: bool, generator: torch.Generator) -> Tensor:
     stream = io.BytesIO()
-    pixels = image.round().byte().permute(1, 2, 0).contiguous().numpy()
+    pixels = image.round().byte().permute(1, 2, 0).contiguous().cpu().numpy()
     Image.fromarray(pixels).save(stream, "JPEG", quality=round(16 - 15 * severity))
     with Image.open(stream) as compressed:
-        return torch.from_numpy(np.array(compressed)).permute(2, 0, 1).float()
+        return torch.from_numpy(np.array(compressed)).permute(2, 0, 1).float().to(image.device)
 
 
 def score_all(
-    score: Callable[[Tensor], Tensor], photos: PhotoSet, size: int, *, batch_size: int = 64
+    score: Callable[[Tensor], Tensor],
+    photos: PhotoSet,
+    size: int,
+    *,
+    batch_size: int = 64,
+    device: torch.device | None = None,
 ) -> Tensor:
-    """``score`` of every photo at size x size; it is given float32 pixels, 0-255."""
+    """``score`` of every photo at size x size, on the CPU; it is given float32 pixels, 0-255."""
     parts = []
     for rows in _batches(len(photos), batch_size):
         pixels, _ = photos.batch(rows)
-        parts.append(score(resize(pixels, size)))
+        parts.append(score(resize(pixels.to(device), size)).float().cpu())
     return torch.cat(parts)
 
 
 @torch.inference_mode()
 def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
-    """f_v of every photo at size x size, (photos, d)."""
+    """f_v of every example's photo at size x size, (examples, d); each photo is seen once."""
     model.eval()
-    return score_all(lambda pixels: model.embed(normalize(pixels, model.config)), photos, size)
+    once, index = photos.once()
+
+    def see(pixels: Tensor) -> Tensor:
+        return model.embed(normalize(pixels, model.config))
+
+    return score_all(see, once, size, device=_device(model))[index]
 
 
 @torch.inference_mode()
-def predict(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
-    """Scores of every photo without text, (photos, attributes)."""
-    scores: Tensor = model.heads(embed(model, photos, size)).scores
-    return scores
+def predict(model: AesMamba, photos: PhotoSet, size: int, *, alone: bool = False) -> Tensor:
+    """Scores of every example, (examples, attributes), on the CPU.
+
+    Args:
+        alone: leave the texts out, where there are any.
+    """
+    features = embed(model, photos, size)
+    texts = None if alone else photos.texts
+    parts = []
+    for rows in _batches(len(photos), 64):
+        f = features[rows].to(_device(model))
+        if texts is not None:
+            f = model.integrate(f, *read(model, [texts[i] for i in rows]))
+        parts.append(model.heads(f).scores.cpu())
+    return torch.cat(parts)
+
+
+def read(model: AesMamba, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Token features (texts, tokens, d) and their mask (texts, tokens); equal texts once."""
+    assert model.tokenizer is not None
+    assert model.config.text is not None
+    distinct = {text: i for i, text in enumerate(dict.fromkeys(texts))}
+    ids, mask = model.tokenizer.encode(list(distinct), model.config.text.max_position_embeddings)
+    ids, mask = ids.to(_device(model)), mask.to(_device(model))
+    index = torch.tensor([distinct[text] for text in texts], device=mask.device)
+    return model.read(ids, mask)[index], mask[index]
+
+
+def _device(model: AesMamba) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _batches(total: int, size: int) -> Iterator[NDArray[np.int64]]:

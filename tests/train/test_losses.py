@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from aesmamba_sdk.train.losses import (
-    distribution_total,
+    SCORE_WEIGHTS,
+    VOTE_WEIGHTS,
     masked_distribution_mse,
     masked_emd,
-    score_total,
+    total,
 )
 
 NAN = float("nan")
@@ -51,7 +52,7 @@ def test_no_label_costs_nothing_and_spoils_no_gradient():
     target = predicted.clone()
     target[1] = NAN
     predicted.requires_grad_()
-    loss = distribution_total(predicted, target, torch.tensor(0.0))
+    loss = masked_emd(predicted, target) + masked_distribution_mse(predicted, target)
     loss.backward()
     assert loss.item() == 0
     assert predicted.grad is not None
@@ -68,9 +69,7 @@ def test_the_gradient_of_emd_is_right():
 
 
 def test_totals_of_equation_8_by_hand():
-    scale = torch.tensor(2.0)
-    scores = score_total(torch.tensor([[1.0, 3.0]]), torch.tensor([[2.0, NAN]]), scale)
-    assert scores.item() == pytest.approx(1 + 0.002)
-    predicted, target = torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 1.0]])
-    total = distribution_total(predicted, target, scale)
-    assert total.item() == pytest.approx(math.sqrt(1 / 2) + 10 * 1.0 + 0.002)
+    parts = {"mse": torch.tensor(1.5), "balanced_ce": torch.tensor(2.0)}
+    assert total(parts, SCORE_WEIGHTS).item() == pytest.approx(1.5 + 0.002)
+    parts["emd"] = torch.tensor(0.3)
+    assert total(parts, VOTE_WEIGHTS).item() == pytest.approx(0.3 + 15 + 0.002)

@@ -7,9 +7,11 @@ import dataclasses
 import math
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
+from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
@@ -98,6 +100,31 @@ def test_a_killed_run_continues_exactly(tmp_path):
     again.run()
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_the_weights_that_ranked_validation_photos_best_are_kept(tmp_path):
+    run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, keep_best=True))
+    for _ in range(3):
+        run._train_step()
+    run._remember({"srcc_aesthetic": 0.6, "srcc_quality": 1.2, "plcc_aesthetic": 0.0})
+    expected = {name: value.clone() for name, value in run.averaged.items()}
+    run.step = run.steps - 1
+    run._train_step()
+    run._remember({"srcc_aesthetic": 1.0, "srcc_quality": 0.7, "plcc_aesthetic": 1.0})
+    run.step = run.steps
+    run.run()
+    for name, value in run.model.state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+    again = trainer(tmp_path, dataclasses.replace(ARGUMENTS, keep_best=True))
+    assert again.best["score"] == pytest.approx(0.9)
+
+
+def test_a_checkpoint_of_another_model_is_told(tmp_path):
+    trainer(tmp_path)._save()
+    other = dataclasses.replace(CONFIG, head_hidden=4)
+    photos = bright_is_beautiful(64, 0)
+    with pytest.raises(SetupError, match=r"checkpoint\.pt is of another model"):
+        Trainer(AesMamba(other), photos, photos, tmp_path, ARGUMENTS)
 
 
 def test_a_run_can_be_planned_anew(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -154,20 +154,25 @@ class Dataset:
         )
         return replace(self, samples=tuple(self.samples[row] for row in rows), ratings=ratings)
 
-    def photo_set(self, cache: Path, side: int) -> PhotoSet:
+    def photo_set(
+        self, cache: Path, side: int, progress: Callable[[str, int, int], None] | None = None
+    ) -> PhotoSet:
         """Every photo at side x side pixels, for the training loop.
 
         Args:
             cache: folder where decoded pixels are kept between runs.
             side: photos are squashed to this size, as in the paper.
+            progress: is told ``"photos"``, how many are decoded, and of how many.
 
         Raises:
             DatasetError: a photo is missing or unreadable.
         """
         names = tuple(sample.image for sample in self.samples)
-        return PhotoSet(names, self._pixels(cache, side), self.scores())
+        return PhotoSet(names, self._pixels(cache, side, progress), self.scores())
 
-    def _pixels(self, cache: Path, side: int) -> NDArray[np.uint8]:
+    def _pixels(
+        self, cache: Path, side: int, progress: Callable[[str, int, int], None] | None
+    ) -> NDArray[np.uint8]:
         names = "\n".join([str(self.images.roots), *(sample.image for sample in self.samples)])
         digest = hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
         finished = cache / f"{self.name}-{side}-{digest}.npy"
@@ -179,6 +184,8 @@ class Dataset:
             for i, sample in enumerate(self.samples):
                 image = self.images.load(sample.image, sample.row)
                 array[i] = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+                if progress is not None:
+                    progress("photos", i + 1, len(self))
             self.images.close()
             array.flush()
             partial.replace(finished)

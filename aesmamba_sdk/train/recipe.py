@@ -1,0 +1,241 @@
+"""One training run from beginning to end: data, model, loop, and the model folder it leaves.
+
+from aesmamba_sdk.train.recipe import Recipe, train
+
+train(Recipe("giaa", "para", Path("PARA"), Path("runs/giaa")))
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.backbone import save_reference
+from aesmamba_sdk.model.folder import save_model
+from aesmamba_sdk.paths import home_folder
+from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.train.correlations import correlations
+from aesmamba_sdk.train.datasets import Dataset, read_dataset
+from aesmamba_sdk.train.devices import Devices, open_devices
+from aesmamba_sdk.train.journal import Journal, draw_curves
+from aesmamba_sdk.train.loop import TrainingArguments
+from aesmamba_sdk.train.start import Start, build
+from aesmamba_sdk.train.tasks import TASKS, Examples, Progress, Task, divide, gather
+from aesmamba_sdk.train.teachers import check_scores, open_teacher
+from aesmamba_sdk.train.trainer import Teacher, Trainer
+from aesmamba_sdk.train.views import embed, predict
+
+MODEL_FOLDER = "model"
+_RUN_FILE = "run.json"
+_UNCROPPED = 8 / 7  # 256 to 224: photos are decoded so large that a crop of 7/8 needs no resizing
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What to train, on what, and where to keep it.
+
+    Attributes:
+        task: ``giaa``, ``fiaa``, ``miaa`` or ``piaa``.
+        data: name of the dataset, as ``read_dataset`` knows it.
+        folder: where it lies.
+        out: what a run leaves: checkpoint, metrics, curves and ``model/``. The same recipe
+            goes on from what is there.
+        split: to train on.
+        validation: share of the training photos (and, for piaa, of the people) that are held out
+            to choose the best weights by; or the name of another split.
+        scale: range of the scores of a ``folder``.
+        start: encoder, text encoder or model to begin from.
+        teacher: a MobileNetV2 ``.tflite`` or a model, for ``arguments.distillation``.
+        name: what the model is called; by default that of ``out``.
+        license: terms of its weights.
+        arguments: how to train; by default the task's.
+    """
+
+    task: str
+    data: str
+    folder: Path
+    out: Path
+    split: str = "train"
+    validation: float | str = 0.1
+    scale: Scale | None = None
+    start: Start = dataclasses.field(default_factory=lambda: Start())
+    teacher: str | None = None
+    name: str | None = None
+    license: str | None = None
+    arguments: TrainingArguments | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        model: the finished model folder.
+        validation: figures of its weights on the validation examples, by name.
+        examples: how many it learned from.
+        held_out: how many chose the weights.
+        begun_from: parts that were taken over from another model.
+        curves: the picture; ``None`` without ``matplotlib``.
+    """
+
+    model: Path
+    validation: dict[str, float]
+    examples: int
+    held_out: int
+    begun_from: tuple[str, ...]
+    curves: Path | None
+
+
+def train(
+    recipe: Recipe, *, devices: Devices | None = None, progress: Progress | None = None
+) -> Outcome:
+    """Carry out a recipe, or go on with it.
+
+    Args:
+        devices: by default the best there are.
+        progress: is told what is under way, how much is done, and of how much.
+
+    Raises:
+        SetupError: the recipe cannot be carried out as it is, or ``out`` holds another's run.
+        DatasetError: the dataset is not as its reader expects, or not for this task.
+        CheckpointError: a model to begin from or to distil is not usable.
+    """
+    task = _task(recipe)
+    devices = devices or open_devices()
+    arguments = recipe.arguments or task.arguments
+    _claim(recipe)
+    data, examples, held_out = _examples(recipe, task, arguments, progress)
+    model, begun_from = build(
+        recipe.start,
+        task,
+        examples,
+        data,
+        image_size=arguments.image_size,
+        seed=arguments.seed,
+        name=recipe.name or recipe.out.resolve().name,
+        license=recipe.license or f"see the terms of {recipe.data}, on which it was trained",
+    )
+    teacher = _teacher(recipe, arguments, model, devices)
+    journal = Journal(recipe.out, board=devices.first)
+    trainer = Trainer(
+        model,
+        examples.photos,
+        held_out.photos,
+        recipe.out,
+        arguments,
+        teacher,
+        categories=data.categories,
+        devices=devices,
+        journal=journal,
+    )
+    trainer.run(progress)
+    journal.close()
+    scores = predict(model, held_out.photos, arguments.image_size)
+    figures = correlations(scores, held_out.photos, examples.attributes)
+    outcome = Outcome(
+        recipe.out / MODEL_FOLDER,
+        figures,
+        len(examples.photos),
+        len(held_out.photos),
+        begun_from,
+        draw_curves(recipe.out) if devices.first else None,
+    )
+    if devices.first:
+        once, _ = held_out.photos.once()
+        _keep(model, embed(model, once, arguments.image_size), recipe, outcome)
+    return outcome
+
+
+def _task(recipe: Recipe) -> Task:
+    if recipe.task not in TASKS:
+        raise SetupError(f"there is no task {recipe.task!r}; choose one of {', '.join(TASKS)}")
+    return TASKS[recipe.task]
+
+
+def _examples(
+    recipe: Recipe, task: Task, arguments: TrainingArguments, progress: Progress | None
+) -> tuple[Dataset, Examples, Examples]:
+    """The dataset, what is learned from, and what chooses the weights."""
+    cache, side = recipe.out / "cache", round(arguments.image_size * _UNCROPPED)
+    dataset = read_dataset(recipe.data, recipe.folder, split=recipe.split, scale=recipe.scale)
+    examples = gather(task, dataset, cache, side, progress)
+    if isinstance(recipe.validation, str):
+        other = read_dataset(
+            recipe.data, recipe.folder, split=recipe.validation, scale=recipe.scale
+        )
+        held_out = gather(task, other, cache, side, progress, examples.attributes)
+        return dataset, examples, held_out
+    if not 0 < recipe.validation < 1:
+        raise SetupError(
+            f"a share of {recipe.validation:g} cannot be held out for validation; choose one "
+            "between 0 and 1, e.g. 0.1"
+        )
+    kept, held = divide(examples.photos, recipe.validation, arguments.seed)
+    return dataset, Examples(kept, examples.attributes), Examples(held, examples.attributes)
+
+
+def _teacher(
+    recipe: Recipe, arguments: TrainingArguments, model: AesMamba, devices: Devices
+) -> Teacher | None:
+    if recipe.teacher is None:
+        return None
+    if not arguments.distillation and not arguments.soft_targets:
+        raise SetupError("a teacher needs a weight: distillation or soft targets above 0")
+    teacher = open_teacher(recipe.teacher, model.config, home_folder(), devices.device)
+    if arguments.soft_targets:
+        check_scores(teacher, devices.device)
+    return teacher
+
+
+def _claim(recipe: Recipe) -> None:
+    """Let ``out`` be this recipe's; how long and how fast it trains may change."""
+    wanted: dict[str, Any] = {
+        key: str(value)
+        for key, value in dataclasses.asdict(recipe).items()
+        if key not in ("out", "name", "license", "arguments")
+    }
+    file = recipe.out / _RUN_FILE
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    if not file.is_file():
+        file.write_text(json.dumps(wanted, indent=2) + "\n")
+        return
+    found = json.loads(file.read_text())
+    other = [key for key in wanted if found.get(key) != wanted[key]]
+    if other:
+        key = other[0]
+        raise SetupError(
+            f"{recipe.out} holds another run: its {key} is {found.get(key)}, not {wanted[key]}. "
+            "Choose another folder."
+        )
+
+
+def _keep(model: AesMamba, reference: torch.Tensor, recipe: Recipe, outcome: Outcome) -> None:
+    """Write the finished model folder; an earlier one is replaced as a whole."""
+    partial = recipe.out / ".partial-model"
+    shutil.rmtree(partial, ignore_errors=True)
+    save_model(model.cpu().eval(), partial)
+    save_reference(partial, reference)
+    (partial / "README.md").write_text(_card(model, recipe, outcome), encoding="utf-8")
+    shutil.rmtree(outcome.model, ignore_errors=True)
+    partial.rename(outcome.model)
+
+
+def _card(model: AesMamba, recipe: Recipe, outcome: Outcome) -> str:
+    figures = "".join(f"| {k} | {v:.3f} |\n" for k, v in outcome.validation.items())
+    return (
+        f"# {model.config.name}\n\n"
+        f"AesMamba-{_task(recipe).variant}, trained for {recipe.task} on {recipe.data} "
+        f"({recipe.split}) with aesmamba-sdk: {outcome.examples} examples, scale "
+        f"{model.config.scale}.\nLicence: {model.config.license}.\n\n"
+        f"On the {outcome.held_out} validation examples, which chose the weights and are "
+        "therefore no test:\n\n"
+        f"| figure | value |\n|---|--:|\n{figures}"
+    )

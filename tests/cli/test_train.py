@@ -1,0 +1,62 @@
+"""``aesmamba train`` from the command line to a model that scores."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from aesmamba_sdk.cli import main
+from tests.train import made_runs
+from tests.train.made_runs import stars
+
+
+@pytest.fixture
+def data(tmp_path):
+    values = made_runs.colours(tmp_path / "data", 40)
+    rows = [(f"{i}.png", stars(v.mean())) for i, v in enumerate(values)]
+    made_runs.table(tmp_path / "data", ["image", "score"], rows)
+    return tmp_path / "data"
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+def train(data, toy_model, out, *more):
+    options = ("--batch-size", 8, "--image-size", 16, "--epochs", 2, "--learning-rate", 3e-3)
+    return run(
+        "train", "giaa", "--data", f"folder={data}", "--init", toy_model, "--out", out, *options,
+        "--device", "cpu", *more,
+    )  # fmt: skip
+
+
+def test_a_trained_model_scores(data, toy_model, tmp_path):
+    out = tmp_path / "runs" / "mine"
+    result = train(data, toy_model, out)
+    assert result.exit_code == 0, result.stderr
+    assert "36 examples learned; on 4 held out for validation" in result.stdout
+    assert "SRCC" in result.stdout
+    assert f"--model {out / 'model'}" in result.stderr
+    scored = run("score", data / "3.png", "--model", out / "model", "--format", "jsonl")
+    assert json.loads(scored.stdout)["model"].startswith("mine@")
+    shorter = train(data, toy_model, out, "--epochs", 1)
+    assert shorter.exit_code == 0, "a finished run is only reported again"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--data", "para"), "'para' names no dataset; write it like para=FOLDER"),
+        (("--data", "flickr=here"), "there is no dataset 'flickr'"),
+        (("--encoder", "resnot"), "name an encoder or a model to begin from, not both"),
+        (("--validation", "dev"), "no photos of the split 'dev'"),
+        (("--teacher", "nobody"), "no model 'nobody'"),
+        (("--ema", -1), "'--ema': -1"),
+    ],
+)
+def test_wrong_usage_is_told(data, toy_model, tmp_path, options, expected):
+    result = train(data, toy_model, tmp_path / "run", *options)
+    assert result.exit_code == 2
+    assert expected in result.stderr

@@ -1,0 +1,248 @@
+"""Whole runs on made data: every variant learns, goes on where it was killed, and can be used."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+from transformers import BertConfig, BertModel
+
+from aesmamba_sdk import AesMamba
+from aesmamba_sdk.errors import DatasetError, SetupError
+from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.model.folder import load_model
+from aesmamba_sdk.train.recipe import train
+from aesmamba_sdk.train.start import Start
+from tests import toy
+from tests.train import made_runs
+from tests.train.made_runs import stars
+
+
+@pytest.fixture
+def bright(tmp_path):
+    """Photos whose score is how bright they are, and whose colour score how red."""
+    values = made_runs.colours(tmp_path / "data", 120)
+    rows = [(f"{i}.png", stars(v.mean()), stars(v[0])) for i, v in enumerate(values)]
+    made_runs.table(tmp_path / "data", ["image", "score", "color"], rows)
+    return tmp_path / "data"
+
+
+def test_v_learns_a_score(bright, toy_model, tmp_path):
+    outcome = train(made_runs.recipe("giaa", bright, toy_model, tmp_path / "run"))
+    assert outcome.validation["srcc_aesthetic"] > 0.9
+    assert (outcome.examples, outcome.held_out) == (96, 24)
+    assert load_model(outcome.model).config.attributes == ("aesthetic",)
+
+
+def test_f_learns_attributes_apart(bright, toy_model, tmp_path):
+    outcome = train(made_runs.recipe("fiaa", bright, toy_model, tmp_path / "run"))
+    assert outcome.validation["srcc_aesthetic"] > 0.9
+    assert outcome.validation["srcc_color"] > 0.9
+
+
+@pytest.fixture
+def voted(tmp_path):
+    """Photo.Net's layout: seven votes around how bright a photo is."""
+    folder = tmp_path / "voted"
+    values = made_runs.colours(folder / "images", 120)
+    lines = ["index,comment,label,score"]
+    for i, value in enumerate(values):
+        votes = np.zeros(7, dtype=int)
+        place = 6 * value.mean()
+        votes[int(place)] = round(20 * (1 - place % 1))
+        votes[int(place) + 1] += 20 - votes[int(place)]
+        lines.append(f"{i}.png,[],{' '.join(map(str, votes))},")
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_v_learns_distributions_of_votes(voted, toy_model, tmp_path):
+    recipe = made_runs.recipe("giaa", voted, toy_model, tmp_path / "run", data="photonet")
+    outcome = train(recipe)
+    assert outcome.validation["srcc_aesthetic"] > 0.9
+    config = load_model(outcome.model).config
+    assert (config.bins, config.scale_classes, str(config.scale)) == (7, 4, "1-7")
+    losses = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    first = next(line for line in losses if "emd" in line)
+    expected = first["emd"] + 10 * first["mse"] + 0.001 * first["balanced_ce"]
+    assert first["loss"] == pytest.approx(expected, rel=1e-5)
+
+
+LIKED, DISLIKED = "wonderful light!", "so dull (and flat)"
+
+
+@pytest.fixture
+def captioned(tmp_path):
+    """Random photos whose score is what is said of them, and a little how bright they are."""
+    values = made_runs.colours(tmp_path / "captioned", 120)
+    rows = []
+    for i, v in enumerate(values):
+        liked = i % 3 > 0
+        text = LIKED if liked else DISLIKED
+        rows.append((f"{i}.png", stars(0.6 * liked + 0.3 * v.mean()), text))
+    made_runs.table(tmp_path / "captioned", ["image", "score", "text"], rows)
+    return tmp_path / "captioned"
+
+
+def test_m_learns_what_is_said_of_a_photo(captioned, toy_model, tmp_path):
+    outcome = train(made_runs.recipe("miaa", captioned, toy_model, tmp_path / "run"))
+    assert outcome.validation["srcc_aesthetic"] > 0.9
+    assert load_model(outcome.model).config.reads == "caption"
+
+
+@pytest.fixture
+def opinionated(tmp_path):
+    """Experts like dark photos and beginners bright ones."""
+    folder = tmp_path / "opinionated"
+    values = made_runs.colours(folder, 60)
+    people = {f"u{i}": ("expert", "beginner")[i % 2] for i in range(20)}
+    rows = [
+        (f"{i}.png", user, stars(v.mean() if level == "beginner" else 1 - v.mean()))
+        for i, v in enumerate(values)
+        for user, level in people.items()
+        if (i + int(user[1:])) % 2
+    ]
+    made_runs.table(folder, ["image", "user", "score"], rows)
+    lines = ["user,art_experience", *(f"{user},{level}" for user, level in people.items())]
+    (folder / "users.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_p_learns_what_people_like_from_their_prompts(opinionated, toy_model, tmp_path):
+    arguments = made_runs.arguments("piaa", epochs=10)
+    recipe = made_runs.recipe("piaa", opinionated, toy_model, tmp_path / "run", arguments=arguments)
+    outcome = train(recipe)
+    assert outcome.validation["srcc_aesthetic"] > 0.9, "on people and photos it has not seen"
+
+
+@pytest.mark.parametrize("task", ["giaa", "piaa"])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(task, bright, opinionated, toy_model, tmp_path):
+    data = bright if task == "giaa" else opinionated
+
+    def run(out, step=None):
+        arguments = made_runs.arguments(task, epochs=2, checkpoint_minutes=0, log_steps=1)
+        recipe = made_runs.recipe(task, data, toy_model, tmp_path / out, arguments=arguments)
+        return train(recipe, progress=lambda what, done, _: _die(what, done, step))
+
+    whole = run("whole")
+    for step in (3, 8):
+        with contextlib.suppress(KeyboardInterrupt):
+            run("killed", step)
+    assert not (tmp_path / "killed/model").exists()
+    again = run("killed")
+    assert again.validation == whole.validation
+    expected = load_model(whole.model).state_dict()
+    for name, value in load_model(again.model).state_dict().items():
+        torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+def _die(what, done, step):
+    if (what, done) == ("training", step):
+        raise KeyboardInterrupt
+
+
+def test_a_run_leaves_a_model_to_score_with_and_its_story(bright, toy_model, tmp_path):
+    arguments = made_runs.arguments("fiaa", epochs=2)
+    recipe = made_runs.recipe("fiaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    outcome = train(dataclasses.replace(recipe, name="mine", license="as you like"))
+    assert outcome.begun_from == ("encoder", "head aesthetic", "head color")
+    with AesMamba(outcome.model, device="cpu") as sdk:
+        score = sdk.score(bright / "3.png", attributes=True)
+    assert score.attributes.keys() == {"aesthetic", "color"}
+    assert score.model.startswith("mine@")
+    assert 0 <= score.percentile <= 1
+    card = (outcome.model / "README.md").read_text()
+    assert "as you like" in card
+    assert f"{outcome.validation['srcc_color']:.3f}" in card
+    assert outcome.curves.stat().st_size > 1000
+    assert list((tmp_path / "run/tensorboard").iterdir())
+
+
+def test_heads_of_a_model_on_the_same_scale_are_taken_over(bright, toy_model, tmp_path):
+    first = train(made_runs.recipe("fiaa", bright, toy_model, tmp_path / "first"))
+    arguments = made_runs.arguments("fiaa", epochs=0, learning_rate=0.0, final_rate=0.0)
+    recipe = made_runs.recipe("fiaa", bright, first.model, tmp_path / "second", arguments=arguments)
+    again = train(recipe)
+    assert again.begun_from == ("encoder", "head aesthetic", "head color")
+    assert again.validation["srcc_color"] == pytest.approx(first.validation["srcc_color"], abs=0.05)
+
+
+def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
+    arguments = made_runs.arguments("giaa", epochs=1)
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    train(recipe)
+    with pytest.raises(SetupError, match="holds another run: its task is giaa, not fiaa"):
+        train(dataclasses.replace(recipe, task="fiaa"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"task": "viaa"}, "no task 'viaa'; choose one of giaa, fiaa, miaa, piaa"),
+        ({"task": "miaa"}, "has no captions"),
+        ({"task": "piaa"}, "has no ratings by individual people"),
+        ({"validation": 1.5}, "a share of 1.5 cannot be held out"),
+        ({"validation": "test"}, "no photos of the split 'test'; expected one of train"),
+        ({"start": Start("nano", "nano")}, "an encoder or a model to begin from, not both"),
+        ({"start": Start("nano", text="compact")}, "this task reads no text"),
+        ({"teacher": "nano"}, "a teacher needs a weight"),
+    ],
+)
+def test_what_cannot_be_carried_out_is_told(bright, toy_model, tmp_path, changes, expected):
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run")
+    with pytest.raises((SetupError, DatasetError), match=expected):
+        train(dataclasses.replace(recipe, **changes))
+
+
+def test_too_large_a_batch_is_told(bright, toy_model, tmp_path):
+    arguments = made_runs.arguments("giaa", batch_size=97)
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    with pytest.raises(SetupError, match="96 training examples do not fill a batch of 97"):
+        train(recipe)
+
+
+def test_image_networks_of_transformers_are_one_option_away(bright, tmp_path):
+    kind = {
+        "model_type": "resnet", "embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1],
+        "layer_type": "basic",
+    }  # fmt: skip
+    (tmp_path / "config.json").write_text(json.dumps(kind))
+    recipe = made_runs.recipe("giaa", bright, tmp_path, tmp_path / "run")
+    start = Start(encoder=str(tmp_path / "config.json"))
+    outcome = train(dataclasses.replace(recipe, start=start))
+    assert outcome.validation["srcc_aesthetic"] > 0.9
+    with AesMamba(outcome.model, device="cpu") as sdk:
+        scores = [sdk.score(bright / f"{i}.png").value for i in range(20)]
+    light = made_runs.colours(tmp_path / "again", 20).mean(1)
+    assert srcc(scores, light) > 0.8
+
+
+def test_a_models_maps_and_scores_are_distilled(bright, toy_model, tmp_path):
+    short = made_runs.arguments("fiaa", epochs=5)
+    recipe = made_runs.recipe("fiaa", bright, toy_model, tmp_path / "teacher", arguments=short)
+    teacher = train(recipe).model
+    arguments = made_runs.arguments("giaa", distillation=1.0, soft_targets=1.0)
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    train(dataclasses.replace(recipe, teacher=str(teacher)))
+    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
+    errors = [line["distillation"] for line in lines if "distillation" in line]
+    assert errors[-1] < errors[0] / 2
+    taught = [line["soft_targets"] for line in lines if "soft_targets" in line]
+    assert taught[-1] < taught[0] / 2
+
+
+def test_a_bert_folder_becomes_the_text_encoder(captioned, toy_model, tmp_path):
+    bert = BertModel(BertConfig(**dataclasses.asdict(toy.CONFIG.text) | {"pooler": None}))
+    bert.save_pretrained(tmp_path / "bert")
+    toy.tokenizer().save(tmp_path / "bert")
+    arguments = made_runs.arguments("miaa", epochs=0, learning_rate=0.0, final_rate=0.0)
+    recipe = made_runs.recipe("miaa", captioned, toy_model, tmp_path / "run", arguments=arguments)
+    outcome = train(dataclasses.replace(recipe, start=Start(text=str(tmp_path / "bert"))))
+    kept = load_model(outcome.model).text.bert.state_dict()
+    for name, value in bert.state_dict().items():
+        if not name.startswith("pooler"):
+            torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
