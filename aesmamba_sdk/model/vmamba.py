@@ -7,6 +7,7 @@ differs is in :class:`VMambaConfig`. Source: VMamba (Liu et al. 2024); AesMamba,
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 
 import torch
@@ -97,18 +98,11 @@ class VSSBlock(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self._add(x, self.ss2d.out_proj, self.ss2d.mix(self.norm(x)))
+        x = self.drop_path(x, lambda x: self.ss2d.mix(self.norm(x)), self.ss2d.out_proj)
         if self.mlp is not None:
             widen, _, narrow = self.mlp
-            x = self._add(x, narrow, linear_gelu(widen, self.norm2(x)))
+            x = self.drop_path(x, lambda x: linear_gelu(widen, self.norm2(x)), narrow)
         return x
-
-    def _add(self, x: Tensor, projection: nn.Module, branch: Tensor) -> Tensor:
-        """``x`` and the projected branch, all of it or that of the samples that keep it."""
-        if self.drop_path.active:
-            dropped: Tensor = self.drop_path(linear(projection, branch), x)
-            return dropped
-        return linear_add(projection, branch, x)
 
 
 class SS2D(nn.Module):
@@ -173,23 +167,29 @@ class SS2D(nn.Module):
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: drop a sample's whole branch with probability ``rate`` in training."""
+    """The residual sum, in training with stochastic depth: with probability ``rate`` a sample goes
+    without the branch, which is not even computed for it."""
 
     def __init__(self, rate: float) -> None:
         super().__init__()
         self.rate = rate
 
-    @property
-    def active(self) -> bool:
-        return self.training and self.rate > 0.0
-
-    def forward(self, branch: Tensor, x: Tensor) -> Tensor:
-        """``x`` and the branch, scaled to make up for those dropped."""
-        if not self.active:
-            return x + branch
+    def forward(
+        self, x: Tensor, branch: Callable[[Tensor], Tensor], projection: nn.Module
+    ) -> Tensor:
+        """``x`` and ``projection(branch(x))``, scaled to make up for the samples without it."""
+        if not self.training or self.rate == 0.0:
+            return linear_add(projection, branch(x), x)
         keep = 1.0 - self.rate
-        mask = x.new_empty((len(x),) + (1,) * (x.ndim - 1)).bernoulli_(keep) / keep
-        return torch.addcmul(x, branch, mask)
+        # Drawn on the CPU: their number is asked for, and a GPU would have to be waited for.
+        rows = (torch.rand(len(x), device="cpu") < keep).nonzero().flatten()
+        if len(rows) == len(x):
+            return torch.add(x, linear(projection, branch(x)).to(x.dtype), alpha=1 / keep)
+        if len(rows) == 0:
+            return x
+        rows = rows.to(x.device)
+        added = linear(projection, branch(x.index_select(0, rows)))
+        return x.index_add(0, rows, added.to(x.dtype), alpha=1 / keep)
 
 
 class PatchStem(nn.Module):

@@ -134,6 +134,7 @@ class Loop(ABC):
             _decay_groups([model, self._extra], arguments.weight_decay),
             lr=arguments.learning_rate,
             betas=(0.9, 0.99),
+            fused=True,
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.journal = journal or Journal(folder)
@@ -294,6 +295,8 @@ class Loop(ABC):
                 f"{file} is of another model, and cannot go on with this one: choose another "
                 "folder, or delete it"
             ) from error
+        for group in self.optimizer.param_groups:
+            group["fused"] = True  # a checkpoint may be older than that
         self.step, self.averaged = state["step"], state["averaged"]
         self.best = state.get("best")  # not in checkpoints of earlier versions
         if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned

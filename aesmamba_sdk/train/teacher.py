@@ -1,13 +1,16 @@
 """A MobileNetV2 to distil from, read from an ImageNet file in TFLite's int8 format.
 
 The file's integers are dequantised once; the network then runs, and can be trained, in floating
-point. Needs the ``train`` extra (``tflite`` reads the container).
+point. Frozen, on a CPU in float32, its convolutions clip in the same pass by oneDNN, with the
+operator that ``torch.compile`` emits (see ``model/linear.py``). Needs the ``train`` extra
+(``tflite`` reads the container).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -93,18 +96,48 @@ class MobileNetV2(nn.Module):
             return x + activations[layer.inputs[1]]
         kernel = getattr(self, f"kernel_{layer.output}")
         bias = getattr(self, f"bias_{layer.output}")
-        x = _pad_same(x, kernel.shape[-1], layer.stride)
-        y = F.conv2d(x, kernel, bias, layer.stride, groups=layer.groups)
+        x, padding = _pad_same(x, kernel.shape[-1], layer.stride)
+        if _can_fuse(x, kernel) and (fused := _fused_convolution()) is not None:
+            shape = ([padding] * 2, [layer.stride] * 2, [1, 1], layer.groups)
+            clip = ("hardtanh", [0.0, 6.0], "") if layer.relu6 else ("none", [], "")
+            clipped: Tensor = fused(x, kernel, bias, *shape, *clip)
+            return clipped
+        y = F.conv2d(x, kernel, bias, layer.stride, padding, groups=layer.groups)
         return F.hardtanh(y, 0.0, 6.0, inplace=True) if layer.relu6 else y
 
 
-def _pad_same(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """TensorFlow's SAME: what is missing, the odd pixel at the bottom and right."""
-    if kernel == 1:
-        return x
+def _pad_same(x: Tensor, kernel: int, stride: int) -> tuple[Tensor, int]:
+    """TensorFlow's SAME: what is missing, the odd pixel at the bottom and right.
+
+    Returns:
+        ``x`` with its odd pixels, and what the convolution is still to add on every side.
+    """
     missing = [max(0, (-(-n // stride) - 1) * stride + kernel - n) for n in x.shape[-2:]]
+    if missing[0] == missing[1] and missing[0] % 2 == 0:
+        return x, missing[0] // 2
     (top, left) = (m // 2 for m in missing)
-    return F.pad(x, (left, missing[1] - left, top, missing[0] - top))
+    return F.pad(x, (left, missing[1] - left, top, missing[0] - top)), 0
+
+
+def _can_fuse(x: Tensor, kernel: Tensor) -> bool:
+    learning = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
+    half = torch.is_autocast_enabled("cpu") or x.dtype != torch.float32
+    return x.device.type == "cpu" and not learning and not half
+
+
+@cache
+def _fused_convolution() -> Any:
+    """``mkldnn::_convolution_pointwise``; ``None`` unless it is there and agrees with torch."""
+    try:
+        fused = torch.ops.mkldnn._convolution_pointwise
+        with torch.inference_mode():
+            x = torch.linspace(-9, 9, 3 * 25).view(1, 3, 5, 5)
+            weight, bias = torch.linspace(-1, 2, 27).view(3, 1, 3, 3), torch.linspace(0, 1, 3)
+            want = F.conv2d(x, weight, bias, 2, 1, groups=3).clamp(0, 6)
+            got = fused(x, weight, bias, [1, 1], [2, 2], [1, 1], 3, "hardtanh", [0.0, 6.0], "")
+    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
+        return None
+    return fused if float((got - want).abs().max()) < 1e-5 else None
 
 
 def _read_graph(model: Any) -> tuple[list[_Layer], dict[int, tuple[Tensor, Tensor]]]:

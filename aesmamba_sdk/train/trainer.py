@@ -92,8 +92,8 @@ class Trainer(Loop):
         predictions = self.model.heads(self._integrate(tokens.mean((1, 2)), rows))
         losses, weights = self._label_losses(predictions, scores, rows)
         if self.teacher is not None:
-            with torch.no_grad():
-                view = self.teacher(pixels / 255)
+            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
+                view = self.teacher(pixels / 255)  # its convolutions gain nothing from bfloat16
             if self.arguments.distillation:
                 losses["distillation"] = self._distill(maps, view.maps)
             losses["soft_targets"] = masked_mse(predictions.scores.float(), view.scores)

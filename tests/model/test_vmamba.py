@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from aesmamba_sdk.model import vmamba
 from aesmamba_sdk.model.config import ENCODERS, VMambaConfig
@@ -57,10 +58,35 @@ def test_the_encoder_depends_on_no_device(config, grad):
 
 def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     torch.manual_seed(0)
-    drop = DropPath(0.25)
-    x, branch = torch.randn(4000, 2, 3), torch.randn(4000, 2, 3)
-    added = drop(branch, x) - x
+    drop, computed = DropPath(0.25), []
+    x, double = torch.randn(4000, 2, 3), nn.Linear(3, 3, bias=False)
+    nn.init.eye_(double.weight)
+    double.weight.data.mul_(2)
+
+    def branch(x: Tensor) -> Tensor:
+        computed.append(len(x))
+        return x.square()
+
+    added = drop(x, branch, double) - x
     kept = added.flatten(1).abs().amax(1) > 0
-    torch.testing.assert_close(added[kept], branch[kept] / 0.75, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(added[kept], 2 * x[kept].square() / 0.75, rtol=1e-4, atol=1e-5)
     assert 0.72 < kept.float().mean() < 0.78
-    torch.testing.assert_close(drop.eval()(branch, x), x + branch)
+    assert computed == [int(kept.sum())], "nothing is computed for the samples that go without"
+    torch.testing.assert_close(drop.eval()(x, branch, double), x + 2 * x.square())
+
+
+@pytest.mark.parametrize("rate", [1e-9, 0.5, 1 - 1e-9])  # all, some and none keep the branch
+def test_gradients_of_drop_path_are_those_of_a_mask(rate):
+    torch.manual_seed(0)
+    x, layer = torch.randn(6, 2, 3, requires_grad=True), nn.Linear(3, 3)
+    torch.manual_seed(1)
+    y = DropPath(rate)(x, torch.sin, layer)
+    torch.manual_seed(1)
+    mask = (torch.rand(6) < 1 - rate).float().view(6, 1, 1) / (1 - rate)
+    want = x + mask * layer(x.sin())
+    torch.testing.assert_close(y, want)
+    weights = torch.randn_like(y)
+    wanted = (x, layer.weight, layer.bias)
+    got = torch.autograd.grad((y * weights).sum(), wanted, materialize_grads=True)
+    for a, b in zip(got, torch.autograd.grad((want * weights).sum(), wanted), strict=True):
+        torch.testing.assert_close(a, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.metrics import srcc
@@ -13,7 +14,7 @@ from aesmamba_sdk.model.config import preset
 from aesmamba_sdk.model.heads import AttributeHead
 from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder
-from aesmamba_sdk.train.teacher import MobileNetV2, _pad_same
+from aesmamba_sdk.train.teacher import MobileNetV2, _fused_convolution, _Layer, _pad_same
 from aesmamba_sdk.train.views import predict, resize
 
 
@@ -127,11 +128,33 @@ def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model
 
 @pytest.mark.parametrize(("size", "stride"), [(7, 1), (8, 2), (7, 2), (9, 2)])
 def test_padding_gives_the_sizes_of_tensorflow(size, stride):
-    padded = _pad_same(torch.ones(1, 1, size, size), 3, stride)
+    padded, padding = _pad_same(torch.ones(1, 1, size, size), 3, stride)
+    padded = F.pad(padded, (padding,) * 4)
     assert (padded.shape[-1] - 3) // stride + 1 == -(-size // stride)
     column = padded[0, 0, :, size // 2].tolist()
     before, after = column.index(1), column[::-1].index(1)
     assert after - before in (0, 1), "what is odd lies at the end"
+
+
+def test_a_frozen_teacher_says_what_it_said_in_training():
+    if _fused_convolution() is None:
+        pytest.skip("this build of torch has no fused convolution")
+    torch.manual_seed(0)
+    made = [  # inputs, stride, groups, relu6: maps at strides 4, 8, 16 and 32
+        (3, 2, 1, True), (1, 2, 6, False), (6, 2, 1, False), (6, 2, 1, False), (1, 1, 6, True),
+        (6, 2, 1, False),
+    ]  # fmt: skip
+    layers, weights = [], {}
+    for i, (inputs, stride, groups, relu6) in enumerate(made):
+        layers.append(_Layer("convolution", (i,), i + 1, stride, groups, relu6))
+        weights[i + 1] = torch.randn(6, inputs, 3, 3), torch.randn(6)
+    network = MobileNetV2(layers, weights)
+    images = torch.rand(2, 3, 64, 64)
+    learning = network(images)
+    assert all(m.requires_grad for m in learning.values())
+    frozen = network.requires_grad_(False)(images)
+    for stride, m in learning.items():
+        torch.testing.assert_close(frozen[stride], m.detach(), rtol=1e-5, atol=1e-4)
 
 
 def test_a_missing_teacher_is_named(tmp_path):
