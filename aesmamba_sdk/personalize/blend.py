@@ -44,6 +44,30 @@ class Affine:
         slope = 1.0 + float(x @ rest) / (float(x @ x) + _SLOPE_EVIDENCE)
         return cls(centre + bias, float(np.clip(slope, *_SLOPES)), centre)
 
+    @staticmethod
+    def held_out(generic: Vector, ratings: Vector, members: NDArray[np.intp]) -> Vector:
+        """Each photo by the map that :meth:`fit` makes of the photos of other groups.
+
+        Args:
+            generic, ratings: (n,).
+            members: (n,) number of each photo's group. A group that is all there is keeps its
+                generic scores.
+        """
+
+        def others(values: Vector) -> Vector:
+            left: Vector = values.sum() - np.bincount(members, values)[members]
+            return left
+
+        count = others(np.ones_like(generic))
+        safe = np.maximum(count, 1.0)
+        x_mean, y_mean = others(generic) / safe, others(ratings) / safe
+        energy = np.maximum(others(generic**2) - safe * x_mean**2, 0.0)
+        product = others(generic * ratings) - safe * x_mean * y_mean
+        slope = 1.0 + (product - energy) / (energy + _SLOPE_EVIDENCE)
+        bias = (y_mean - x_mean) * count / (count + _OFFSET_RATINGS)
+        moved = x_mean + bias + slope.clip(*_SLOPES) * (generic - x_mean)
+        return np.where(count > 0, moved, generic)
+
     def __call__(self, generic: Vector) -> Vector:
         return self.mean + self.slope * (generic - self.centre)
 

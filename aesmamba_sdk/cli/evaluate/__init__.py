@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from aesmamba_sdk.cli.evaluate.attributes import fiaa, giaa
+from aesmamba_sdk.cli.evaluate.piaa import piaa
 from aesmamba_sdk.cli.evaluate.robustness import robustness
 
 

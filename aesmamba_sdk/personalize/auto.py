@@ -1,0 +1,81 @@
+"""``auto``: the closed-form head, blended with the generic score on the person's scale.
+
+The blend is decided by ratings held out of the support set, from a prior that trusts the head:
+shrinkage where evidence is thin, never a winner picked at ten ratings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aesmamba_sdk.personalize.bayes import Evidence, Observations, Posterior
+from aesmamba_sdk.personalize.blend import Affine, Vector
+from aesmamba_sdk.personalize.taste import TastePrior
+
+_TRUST_EVIDENCE = 4.0
+"""Prior weight of full trust, in units of (addition / noise)²."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Every rating of the support predicted without itself and its group.
+
+    Attributes:
+        affine: by the generic score on the person's scale, (n,).
+        personal: by the closed-form head, (n,).
+        std: deviation that the head gives itself, (n,).
+    """
+
+    affine: Vector
+    personal: Vector
+    std: Vector
+
+    def blended(self, trust: float) -> Vector:
+        blended: Vector = self.affine + trust * (self.personal - self.affine)
+        return blended
+
+
+def hold_out(evidence: Evidence, generic: NDArray[np.floating], groups: Sequence[str]) -> HeldOut:
+    """Predict each rating from those of other groups."""
+    personal, std = evidence.held_out(groups)
+    _, members = np.unique(np.asarray(groups), return_inverse=True)
+    affine = Affine.held_out(generic.astype(np.float64), evidence.said.ratings, members)
+    return HeldOut(affine, personal, std)
+
+
+def trust_in(found: HeldOut, ratings: Vector, noise: float) -> float:
+    """Weight (0-1) of the head: regression of what the affine score misses on what it adds."""
+    addition = found.personal - found.affine
+    gained = float(addition @ (ratings - found.affine)) / noise + _TRUST_EVIDENCE
+    return float(np.clip(gained / (float(addition @ addition) / noise + _TRUST_EVIDENCE), 0, 1))
+
+
+def blend(posterior: Posterior, affine: Affine, trust: float, generic_center: float) -> Posterior:
+    """The head whose mean is ``trust`` of the posterior's and the rest of the affine score."""
+    plain = np.zeros_like(posterior.mean)
+    plain[0] = affine.mean + affine.slope * (generic_center - affine.centre)
+    plain[1] = affine.slope
+    mean = trust * posterior.mean + (1 - trust) * plain
+    return Posterior(mean, posterior.covariance, posterior.noise)
+
+
+def fit_auto(
+    prior: TastePrior, said: Observations, generic: NDArray[np.floating], groups: Sequence[str]
+) -> tuple[Posterior, HeldOut, float]:
+    """The blended head, the held-out predictions it was judged by, and the trust in it.
+
+    Args:
+        prior: over people.
+        said: ratings, one or more, and choices.
+        generic: generic scores of the rated photos, (n,).
+        groups: what each rated photo belongs with.
+    """
+    evidence = Evidence(prior, said)
+    found = hold_out(evidence, generic, groups)
+    trust = trust_in(found, said.ratings, evidence.noise)
+    affine = Affine.fit(generic.astype(np.float64), said.ratings)
+    return blend(evidence.posterior(), affine, trust, prior.generic_center), found, trust

@@ -1,0 +1,205 @@
+"""A person's head in closed form: the prior over people, updated by this person's ratings.
+
+A linear Gaussian model on cached f_v. Ratings come as they are; choices between two photos come
+in by a probit likelihood. How noisy a person is, and how far their taste lies from others', are
+averaged over by their evidence. Needs numpy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aesmamba_sdk.personalize.blend import Vector
+from aesmamba_sdk.personalize.taste import Matrix, TastePrior
+
+_NOISES = np.linspace(-2.0, 2.0, 5)  # deviations of the log of the noise over people
+_AMPLITUDES = np.array([1.0, 4.0, 16.0])
+"""Taste may lie this much further from other people's, in variance."""
+_LOG_AMPLITUDE_PRIOR = np.log([0.96, 0.035, 0.005])
+_LEAST_VARIANCE = 1e-3  # of noise, on 1-5: nobody repeats themselves to 0.03
+_NEWTON_STEPS = 8
+_NEGLIGIBLE = 1e-3  # share of a hypothesis that is left out where each costs time
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What is known of one person's weights.
+
+    Attributes:
+        mean: (p,).
+        covariance: (p, p).
+        noise: variance of a rating around the score.
+    """
+
+    mean: Vector
+    covariance: Matrix
+    noise: float
+
+    def predict(self, design: Matrix) -> tuple[Vector, Vector]:
+        """Mean and deviation of a rating of photos whose design is (n, p)."""
+        variance = np.einsum("np,pq,nq->n", design, self.covariance, design, optimize=True)
+        return design @ self.mean, np.sqrt(variance + self.noise)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What a person said of photos.
+
+    Attributes:
+        design: (n, p) of the rated photos.
+        ratings: (n,).
+        chosen, passed: (m, p) designs of photos preferred and of those they were preferred to.
+    """
+
+    design: Matrix
+    ratings: Vector
+    chosen: Matrix
+    passed: Matrix
+
+    @classmethod
+    def of(cls, design: Matrix, ratings: NDArray[Any]) -> Observations:
+        """Ratings alone."""
+        none = np.zeros((0, design.shape[1]))
+        return cls(design, np.asarray(ratings, np.float64), none, none)
+
+
+class Evidence:
+    """The prior met with what a person said: one Gaussian model for each noise and amplitude.
+
+    All share one eigenbasis, so that none costs more than a few products.
+
+    Args:
+        prior: over people.
+        said: by this one.
+    """
+
+    def __init__(self, prior: TastePrior, said: Observations) -> None:
+        center, spread = prior.log_noise
+        noise, amplitude = np.meshgrid(np.exp(center + spread * _NOISES), _AMPLITUDES)
+        self.noises = np.maximum(noise.ravel(), _LEAST_VARIANCE)
+        self.amplitudes = amplitude.ravel()
+        self.prior, self.said = prior, said
+        self.root = np.sqrt(prior.variance)
+        self.residual = said.ratings - said.design @ prior.mean
+        scaled = said.design * self.root
+        values, self.vectors = np.linalg.eigh(scaled @ scaled.T)
+        self.turned = self.vectors.T @ self.residual
+        self.basis = scaled.T @ self.vectors  # (p, n)
+        self.variances = self.amplitudes[:, None] * values.clip(0.0) + self.noises[:, None]
+        self.shares = self._shares()
+
+    def posterior(self) -> Posterior:
+        """The weights, averaged over noise and amplitude."""
+        if len(self.said.chosen):
+            return self._with_choices()
+        gains = self.amplitudes[:, None] / self.variances  # (h, n)
+        moves = (gains * self.turned) @ self.basis.T  # (h, p)
+        move = self.shares @ moves
+        off = moves - move
+        unit = -(self.basis * ((self.shares * self.amplitudes) @ gains)) @ self.basis.T
+        unit += (off.T * self.shares) @ off
+        unit[np.diag_indices_from(unit)] += self.shares @ self.amplitudes
+        mean = self.prior.mean + self.root * move
+        return Posterior(mean, self.root[:, None] * unit * self.root, self.noise)
+
+    @property
+    def noise(self) -> float:
+        """Variance of a rating around the score."""
+        return float(self.shares @ self.noises)
+
+    def held_out(self, groups: Sequence[str]) -> tuple[Vector, Vector]:
+        """Mean and deviation of every rating, predicted without those of its own group.
+
+        Exact for given noise and amplitude; these are weighted by all the evidence.
+        """
+        _, members, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
+        weighed = (self.turned / self.variances) @ self.vectors.T  # (h, n): C^-1 r
+        diagonal = (1 / self.variances) @ np.square(self.vectors.T)
+        means = self.said.ratings - weighed / diagonal
+        spreads = 1 / diagonal
+        for group in np.flatnonzero(sizes > 1):
+            rows = np.flatnonzero(members == group)
+            part = self.vectors[rows]
+            blocks = np.linalg.inv((part[None] / self.variances[:, None]) @ part.T)
+            means[:, rows] = self.said.ratings[rows] - np.einsum(
+                "hij,hj->hi", blocks, weighed[:, rows]
+            )
+            spreads[:, rows] = np.einsum("hii->hi", blocks)
+        mean = self.shares @ means
+        variance = self.shares @ (spreads + np.square(means - mean))
+        return mean, np.sqrt(variance)
+
+    def _shares(self) -> Vector:
+        """Posterior probability of each hypothesis by the ratings."""
+        log_prior = (_LOG_AMPLITUDE_PRIOR[:, None] - 0.5 * _NOISES**2).ravel()
+        misfit = np.square(self.turned) / self.variances
+        log_evidence = log_prior - 0.5 * (np.log(self.variances) + misfit).sum(1)
+        shares = np.exp(log_evidence - log_evidence.max())
+        normalised: Vector = shares / shares.sum()
+        return normalised
+
+    def _with_choices(self) -> Posterior:
+        """As :meth:`posterior`, each hypothesis updated by the choices; shares stay."""
+        pairs = self.said.chosen - self.said.passed
+        mean = np.zeros_like(self.prior.mean)
+        second = np.zeros((len(mean), len(mean)))
+        for h in np.flatnonzero(self.shares > _NEGLIGIBLE):
+            gain = self.amplitudes[h] / self.variances[h]
+            unit = (
+                self.amplitudes[h] * np.eye(len(mean))
+                - (self.basis * (self.amplitudes[h] * gain)) @ self.basis.T
+            )
+            center = self.prior.mean + self.root * (self.basis @ (gain * self.turned))
+            spread = self.root[:, None] * unit * self.root
+            center, spread = _prefer(center, spread, pairs, float(self.noises[h]))
+            mean += self.shares[h] * center
+            second += self.shares[h] * (spread + np.outer(center, center))
+        return Posterior(mean, second - np.outer(mean, mean), self.noise)
+
+
+def _prefer(mean: Vector, covariance: Matrix, pairs: Matrix, noise: float) -> tuple[Vector, Matrix]:
+    """Laplace's approximation after choices: P(A over B) = Φ(difference / √(2 noise)).
+
+    Newton's steps in the space of the differences, started from what the ratings say.
+    """
+    scale = np.sqrt(2 * noise)
+    spread = covariance @ pairs.T  # (p, m)
+    between = pairs @ spread  # prior covariance of the differences
+    start = pairs @ mean
+    difference, weight = start.copy(), np.ones(len(pairs))
+    for _ in range(_NEWTON_STEPS):
+        slope, weight = _probit(difference / scale)
+        slope, weight = slope / scale, weight / scale**2
+        root = np.sqrt(weight)
+        inner = np.eye(len(pairs)) + root[:, None] * between * root
+        target = weight * (difference - start) + slope
+        dual = target - root * np.linalg.solve(inner, root * (between @ target))
+        difference = start + between @ dual
+    root = np.sqrt(weight)
+    inner = np.eye(len(pairs)) + root[:, None] * between * root
+    reduced = np.linalg.solve(inner, root[:, None] * spread.T)
+    return mean + spread @ dual, covariance - (spread * root) @ reduced
+
+
+def _probit(x: Vector) -> tuple[Vector, Vector]:
+    """First derivative and negative second derivative of log Φ."""
+    ratio = _mills(x)
+    return ratio, np.maximum(ratio * (ratio + x), 1e-9)
+
+
+def _mills(x: Vector) -> Vector:
+    """φ(x) / Φ(x), also far below zero."""
+    from math import erfc
+
+    def one(value: float) -> float:
+        if value < -20.0:  # the first terms of its asymptotic series
+            return -value + 1.0 / -value
+        density = np.exp(-0.5 * value * value) / np.sqrt(2 * np.pi)
+        return float(density / (0.5 * erfc(-value / np.sqrt(2))))
+
+    return np.array([one(float(value)) for value in x])
