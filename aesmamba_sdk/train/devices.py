@@ -7,8 +7,10 @@ before the step, so that all take the same one. One process needs no ``accelerat
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 from torch import nn
@@ -36,6 +38,15 @@ class Devices:
     def first(self) -> bool:
         """Whether this process writes the files."""
         return self.rank == 0
+
+    @contextmanager
+    def first_before_others(self) -> Iterator[None]:
+        """The first process runs the block, e.g. to prepare files, then all others do."""
+        if not self.first:
+            torch.distributed.barrier()
+        yield
+        if self.first and self.world > 1:
+            torch.distributed.barrier()
 
     def share(self, rows: Rows) -> Rows:
         """This process's part of a batch."""
@@ -73,7 +84,8 @@ def open_devices(name: str = "auto") -> Devices:
         raise SetupError(
             "several processes need the train extra: pip install 'aesmamba-sdk[train]'"
         ) from error
-    state = PartialState(cpu=name == "cpu")
+    # The others wait while the first decodes all photos.
+    state = PartialState(cpu=name == "cpu", timeout=timedelta(hours=24))
     return Devices(state.device, state.process_index, state.num_processes)
 
 

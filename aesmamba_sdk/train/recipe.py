@@ -111,8 +111,9 @@ def train(
     task = _task(recipe)
     devices = devices or open_devices()
     arguments = recipe.arguments or task.arguments
-    _claim(recipe)
-    data, examples, held_out = _examples(recipe, task, arguments, progress)
+    with devices.first_before_others():
+        _claim(recipe)
+        data, examples, held_out = _examples(recipe, task, arguments, progress)
     model, begun_from = build(
         recipe.start,
         task,
