@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from torch import Tensor
 
 from aesmamba_sdk.embeddings.stream import Embedded
 from aesmamba_sdk.model.backbone import Array, Backbone, percentile
@@ -24,12 +25,14 @@ class Scoring:
         user: whose taste; ``None`` for nobody's.
         personal: the user's model; ``None`` while there is none.
         attributes: whether to give the nine attributes.
+        text: token features of a caption and their mask, for models that read captions.
     """
 
     backbone: Backbone
     user: str | None = None
     personal: PersonalScorer | None = None
     attributes: bool = False
+    text: tuple[Tensor, Tensor] | None = None
 
     def score(self, photos: Iterable[tuple[Embedded, Embedded]]) -> Iterator[Score]:
         """Scores in order, for photos as the shared encoder and as the user's sees them."""
@@ -58,14 +61,15 @@ class Scoring:
         if not features:
             return np.zeros((0, 1), np.float32), np.zeros(0, np.float32)
         shared, own = (np.stack(side) for side in zip(*features, strict=True))
-        generic = self.backbone.scores(shared)
+        generic = self.backbone.scores(shared, self.text)
         if self.personal is None:
             return generic, generic[:, 0]
         return generic, self.personal.scores(own, generic[:, 0])
 
     def _success(self, path: str | None, generic: Array, value: float) -> Score:
         config = self.backbone.config
-        reference = self.backbone.reference_values
+        # The reference photos have no captions: no rank among them holds for a photo with one.
+        reference = None if self.text is not None else self.backbone.reference_values
         method = std = None
         if self.user is not None:
             method = "generic"

@@ -135,7 +135,12 @@ class AesMamba:
     # Scoring.
 
     def score(
-        self, photo: PhotoSource, *, user: str | None = None, attributes: bool = False
+        self,
+        photo: PhotoSource,
+        *,
+        user: str | None = None,
+        attributes: bool = False,
+        text: str | None = None,
     ) -> Score:
         """Score one photo.
 
@@ -143,13 +148,17 @@ class AesMamba:
             photo: a path, the bytes of an image file, a PIL image or an RGB array.
             user: whose taste; nobody's by default.
             attributes: also give the nine attributes, which are generic for everyone.
+            text: what is said of the photo, for models trained on captions. Such a score has no
+                percentile.
 
         Raises:
             PhotoError: the photo cannot be used.
+            CheckpointError: a text is given, and the model was not trained on captions.
+            SetupError: both a user and a text are given.
             UserNotFoundError: no such user.
             PersonalizeError: the user's model is damaged or made with another backbone.
         """
-        scoring = self._scoring(user, attributes)
+        scoring = self._scoring(user, attributes, text)
         embedded = next(self._embed([photo], scoring.personal))
         if embedded[0].error is not None:
             raise embedded[0].error
@@ -161,6 +170,7 @@ class AesMamba:
         *,
         user: str | None = None,
         attributes: bool = False,
+        text: str | None = None,
     ) -> Iterator[Score]:
         """Score photos as they stream in, in order; a bad photo becomes a score with ``error``.
 
@@ -169,12 +179,14 @@ class AesMamba:
                 folders among them are searched as well.
             user: whose taste.
             attributes: also give the nine attributes.
+            text: what is said of all these photos; as for :meth:`score`.
 
         Raises:
             UserNotFoundError: no such user.
             PersonalizeError: the user's model is damaged or made with another backbone.
+            CheckpointError, SetupError: as for :meth:`score`.
         """
-        scoring = self._scoring(user, attributes)
+        scoring = self._scoring(user, attributes, text)
         return scoring.score(self._embed(_expand(photos), scoring.personal))
 
     def rank(
@@ -294,11 +306,17 @@ class AesMamba:
 
     # How it is done.
 
-    def _scoring(self, user: str | None, attributes: bool) -> Scoring:
+    def _scoring(self, user: str | None, attributes: bool, text: str | None = None) -> Scoring:
         from aesmamba_sdk.scoring import Scoring
 
         if user is None:
-            return Scoring(self.backbone, attributes=attributes)
+            read = None if text is None else self.backbone.read_caption(text)
+            return Scoring(self.backbone, attributes=attributes, text=read)
+        if text is not None:
+            raise SetupError(
+                "a personal score reads who is asking, not what is said of the photo: leave out "
+                "the user or the text"
+            )
         person = self.users.get(user)
         personal = None if person.model is None else self._scorer(person.model)
         return Scoring(self.backbone, person.name, personal, attributes)

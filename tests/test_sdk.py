@@ -53,6 +53,15 @@ class TestScoring:
             sources.append(np.asarray(image))
         assert len({sdk.score(source).value for source in sources}) == 1
 
+    def test_a_text_is_refused_where_nothing_was_learned_from_captions(self, sdk, photos):
+        with pytest.raises(CheckpointError, match="not trained on captions") as caught:
+            sdk.score(photos[0], text="so bright")
+        assert caught.value.code == "no_captions"
+
+    def test_a_text_and_a_user_are_not_read_together(self, sdk, photos):
+        with pytest.raises(SetupError, match="leave out the user or the text"):
+            sdk.score(photos[0], user="anna", text="so bright")
+
     def test_a_folder_streams_in_order_past_bad_photos(self, sdk, photos):
         photos[4].write_bytes(b"")
         scores = list(sdk.score_many(photos[0].parent))

@@ -46,6 +46,7 @@ class _Request:
     photos: Sequence[Path]
     user: str | None
     attributes: bool
+    text: str | None
     form: Format
     model: str | None
     device: str
@@ -59,7 +60,9 @@ class _Request:
     def scores(self, sdk: AesMamba) -> Iterator[Score]:
         """Scores of what was named; no photo at all is an error, not an empty success."""
         empty = True
-        for s in sdk.score_many(self.photos, user=self.user, attributes=self.attributes):
+        for s in sdk.score_many(
+            self.photos, user=self.user, attributes=self.attributes, text=self.text
+        ):
             empty = False
             yield s
         if empty:
@@ -81,6 +84,7 @@ def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
     @click.option("--user", help="Whose taste; nobody's by default.")
     @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
+    @click.option("--text", help="What is said of the photos, for models trained on captions.")
     @format_option
     @model_options
     @click.pass_context
@@ -102,6 +106,7 @@ def score(context: click.Context, request: _Request) -> None:
     Example:
       aesmamba score ~/Pictures/trip --format csv > scores.csv
       aesmamba score beach.jpg --attributes
+      aesmamba score beach.jpg --text "I love this light" --model runs/miaa/model
     """
     with request.open() as sdk, _Tally() as tally:
         request.write(tally.count(request.scores(sdk)), numbered=False)

@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError, SetupError
+from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.model.folder import load_model, load_text_encoder
 from aesmamba_sdk.model.identity import backbone_hash, encoder_hash, model_id
 from aesmamba_sdk.model.linear import pack
 from aesmamba_sdk.model.preprocess import prepare
+from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
 
 REFERENCE_FILE = "reference.safetensors"
 
@@ -69,9 +71,16 @@ class Backbone:
             return to_array(encoder(pixels).mean((1, 2)))
 
     @torch.inference_mode()
-    def scores(self, features: Array) -> Array:
-        """Generic scores, (n, attributes), clipped to the scale."""
-        scores = self.model.heads(torch.from_numpy(features)).scores
+    def scores(self, features: Array, text: tuple[Tensor, Tensor] | None = None) -> Array:
+        """Generic scores, (n, attributes), clipped to the scale.
+
+        Args:
+            features: f_v, (n, d).
+            text: what :meth:`read` or :meth:`read_caption` gave, of all photos; ``None``: of the
+                photos alone.
+        """
+        f = self.model.integrate(torch.from_numpy(features), *(text or (None, None)))
+        scores = self.model.heads(f).scores
         scale = self.config.scale
         return to_array(scores.clamp(scale.low, scale.high))
 
@@ -87,11 +96,43 @@ class Backbone:
         return None if self.reference is None else np.sort(self.scores(self.reference)[:, 0])
 
     def read(self, prompt: str) -> tuple[Tensor, Tensor]:
-        """Token features (1, tokens, d) of a prompt and their mask; loads BERT for the moment."""
-        encoder, tokenizer = load_text_encoder(self.folder)
-        ids, mask = tokenizer.encode([prompt], encoder.config.max_position_embeddings)
-        with torch.inference_mode():
-            return encoder(ids, mask).clone(), mask
+        """Token features (1, tokens, d) of a prompt and their mask; loads BERT for the moment.
+
+        Raises:
+            CheckpointError: the model reads captions, or nothing.
+        """
+        if self.config.reads != "prompt":
+            raise CheckpointError(
+                f"model {self.config.name!r} reads captions of photos, not who is asking: choose "
+                "a model that was trained on people",
+                code="no_prompts",
+            )
+        return _read(prompt, *load_text_encoder(self.folder))
+
+    def read_caption(self, caption: str) -> tuple[Tensor, Tensor]:
+        """Token features (1, tokens, d) of a caption, cleaned as in training, and their mask.
+
+        Raises:
+            CheckpointError: the model was not trained on captions.
+        """
+        if self.config.text is None or self.config.reads != "caption":
+            raise CheckpointError(
+                f"model {self.config.name!r} was not trained on captions and cannot use a text: "
+                "leave it out, or choose a model that `aesmamba train miaa` made",
+                code="no_captions",
+            )
+        return _read(clean_caption(caption), *self._caption_reader)
+
+    @cached_property
+    def _caption_reader(self) -> tuple[TextEncoder, TextTokenizer]:
+        """Kept, unlike that of prompts: every photo has a caption of its own."""
+        return load_text_encoder(self.folder)
+
+
+def _read(text: str, encoder: TextEncoder, tokenizer: TextTokenizer) -> tuple[Tensor, Tensor]:
+    ids, mask = tokenizer.encode([text], encoder.config.max_position_embeddings)
+    with torch.inference_mode():
+        return encoder(ids, mask).clone(), mask
 
 
 def save_reference(folder: Path, features: Tensor) -> None:

@@ -28,13 +28,13 @@ from aesmamba_sdk.scores import ATTRIBUTES
 from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
+from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.judge import Judge, JudgeTrainer
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
 from aesmamba_sdk.train.views import embed, predict
 
-LICENSE = "research and learning only, no commercial use (trained on PARA)"
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192

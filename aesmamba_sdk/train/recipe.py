@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch import Tensor
 
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.model.aesmamba import AesMamba
@@ -24,6 +24,7 @@ from aesmamba_sdk.paths import home_folder
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
+from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.devices import Devices, open_devices
 from aesmamba_sdk.train.journal import Journal, draw_curves
 from aesmamba_sdk.train.loop import TrainingArguments
@@ -122,7 +123,7 @@ def train(
         image_size=arguments.image_size,
         seed=arguments.seed,
         name=recipe.name or recipe.out.resolve().name,
-        license=recipe.license or f"see the terms of {recipe.data}, on which it was trained",
+        license=recipe.license or _terms(recipe, data),
     )
     teacher = _teacher(recipe, arguments, model, devices)
     journal = Journal(recipe.out, board=devices.first)
@@ -151,7 +152,8 @@ def train(
     )
     if devices.first:
         once, _ = held_out.photos.once()
-        _keep(model, embed(model, once, arguments.image_size), recipe, outcome)
+        reference = embed(model, once, arguments.image_size)
+        _keep(model, reference, _card(recipe, data, model, outcome), outcome.model)
     return outcome
 
 
@@ -196,6 +198,12 @@ def _teacher(
     return teacher
 
 
+def _terms(recipe: Recipe, data: Dataset) -> str:
+    if recipe.data.startswith("para"):
+        return LICENSE
+    return f"see the terms of {data.name}, which it was trained on"
+
+
 def _claim(recipe: Recipe) -> None:
     """Let ``out`` be this recipe's; how long and how fast it trains may change."""
     wanted: dict[str, Any] = {
@@ -218,24 +226,25 @@ def _claim(recipe: Recipe) -> None:
         )
 
 
-def _keep(model: AesMamba, reference: torch.Tensor, recipe: Recipe, outcome: Outcome) -> None:
+def _keep(model: AesMamba, reference: Tensor, card: str, folder: Path) -> None:
     """Write the finished model folder; an earlier one is replaced as a whole."""
-    partial = recipe.out / ".partial-model"
+    partial = folder.with_name(f".partial-{folder.name}")
     shutil.rmtree(partial, ignore_errors=True)
     save_model(model.cpu().eval(), partial)
     save_reference(partial, reference)
-    (partial / "README.md").write_text(_card(model, recipe, outcome), encoding="utf-8")
-    shutil.rmtree(outcome.model, ignore_errors=True)
-    partial.rename(outcome.model)
+    (partial / "README.md").write_text(card, encoding="utf-8")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.rename(folder)
 
 
-def _card(model: AesMamba, recipe: Recipe, outcome: Outcome) -> str:
-    figures = "".join(f"| {k} | {v:.3f} |\n" for k, v in outcome.validation.items())
+def _card(recipe: Recipe, data: Dataset, model: AesMamba, outcome: Outcome) -> str:
+    """The model card: what it was trained on, and how well it did where its weights were chosen."""
+    figures = "".join(f"| {name} | {value:.3f} |\n" for name, value in outcome.validation.items())
     return (
         f"# {model.config.name}\n\n"
-        f"AesMamba-{_task(recipe).variant}, trained for {recipe.task} on {recipe.data} "
-        f"({recipe.split}) with aesmamba-sdk: {outcome.examples} examples, scale "
-        f"{model.config.scale}.\nLicence: {model.config.license}.\n\n"
+        f"AesMamba-{_task(recipe).variant}, trained for {recipe.task} on {outcome.examples} "
+        f"examples of {data.name} with aesmamba-sdk. Scores are of {model.config.scale}.\n"
+        f"Licence: {model.config.license}.\n\n"
         f"On the {outcome.held_out} validation examples, which chose the weights and are "
         "therefore no test:\n\n"
         f"| figure | value |\n|---|--:|\n{figures}"

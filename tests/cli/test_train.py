@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -60,3 +61,18 @@ def test_wrong_usage_is_told(data, toy_model, tmp_path, options, expected):
     result = train(data, toy_model, tmp_path / "run", *options)
     assert result.exit_code == 2
     assert expected in result.stderr
+
+
+def test_a_caption_is_read_by_models_trained_on_captions(data, toy_model, tmp_path):
+    """The toy reads prompts; a copy that says it reads captions does."""
+    photo = data / "3.png"
+    refused = run("score", photo, "--model", toy_model, "--text", "I love this light")
+    assert refused.exit_code == 2
+    assert "was not trained on captions" in refused.stderr
+    folder = shutil.copytree(toy_model, tmp_path / "captions")
+    config = json.loads((folder / "config.json").read_text()) | {"reads": "caption"}
+    (folder / "config.json").write_text(json.dumps(config))
+    result = run("score", photo, "--model", folder, "--text", "I love this light")
+    record = json.loads(result.stdout)
+    assert 1 <= record["value"] <= 5
+    assert record["percentile"] is None

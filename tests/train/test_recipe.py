@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from aesmamba_sdk import AesMamba
-from aesmamba_sdk.errors import DatasetError, SetupError
+from aesmamba_sdk.errors import CheckpointError, DatasetError, SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.train.recipe import train
@@ -91,7 +91,19 @@ def captioned(tmp_path):
 def test_m_learns_what_is_said_of_a_photo(captioned, toy_model, tmp_path):
     outcome = train(made_runs.recipe("miaa", captioned, toy_model, tmp_path / "run"))
     assert outcome.validation["srcc_aesthetic"] > 0.9
-    assert load_model(outcome.model).config.reads == "caption"
+    unseen = made_runs.colours(tmp_path / "unseen", 30, seed=1)
+    texts = [(DISLIKED, LIKED)[i % 2] for i in range(30)]
+    expected = [0.6 * (t == LIKED) + 0.3 * v.mean() for t, v in zip(texts, unseen, strict=True)]
+    with AesMamba(outcome.model, device="cpu") as sdk:
+        photos = [tmp_path / f"unseen/{i}.png" for i in range(30)]
+        said = [sdk.score(p, text=t) for p, t in zip(photos, texts, strict=True)]
+        alone = [score.value for score in sdk.score_many(photos)]
+        with pytest.raises(CheckpointError, match="reads captions of photos, not who is asking"):
+            sdk.backbone.read("My age is 30.")
+    assert srcc([score.value for score in said], expected) > 0.9
+    assert said[0].percentile is None
+    assert srcc(alone, expected) < 0.5, "a photo alone does not tell what was said of it"
+    assert srcc(alone, unseen.mean(1)) > 0.5, "but how bright it is"
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.errors import DatasetError, SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
+from aesmamba_sdk.train import tasks
+from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.judge import View
 from aesmamba_sdk.train.loop import TrainingArguments
@@ -26,6 +28,7 @@ from aesmamba_sdk.train.losses import (
 )
 from aesmamba_sdk.train.trainer import Trainer, _stage_maps
 from aesmamba_sdk.train.views import augment, predict
+from tests import toy
 
 NAN = float("nan")
 CONFIG = AesMambaConfig(
@@ -175,3 +178,43 @@ def test_the_loop_sees_the_encoders_own_maps():
     encoder, images = AesMamba(CONFIG).encoder, torch.randn(2, 3, 16, 16)
     for ours, its in zip(_stage_maps(encoder, images), encoder.stage_maps(images), strict=True):
         torch.testing.assert_close(ours, its, rtol=0, atol=0)
+
+
+def test_a_text_is_read_the_same_whatever_it_is_read_beside():
+    """Shorter texts are padded to the longest of their batch; padding takes no part."""
+    network = toy.model()
+    with torch.no_grad():
+        torch.nn.init.normal_(network.fusion.to_out.weight)
+    photos = bright_is_beautiful(3, 0)
+    texts = ("short", "a rather longer one, with more to say", "")
+    together = dataclasses.replace(photos, texts=texts)
+    scores = predict(network, together, 32)
+    for i in range(3):
+        torch.testing.assert_close(predict(network, together.subset([i]), 32)[0], scores[i])
+    assert not torch.allclose(scores, predict(network, together, 32, alone=True), atol=0.01)
+
+
+def test_photos_and_people_held_out_are_not_learned_from():
+    people = tuple(f"u{i % 7}" for i in range(200))
+    place = np.arange(200) % 40
+    photos = bright_is_beautiful(40, 0)
+    ratings = dataclasses.replace(
+        photos, names=people, scores=torch.zeros(200, 1), people=people, place=place
+    )
+    kept, held = tasks.divide(ratings, 0.3, seed=0)
+    assert not set(kept.people) & set(held.people)
+    assert not set(kept.place) & set(held.place)
+    assert len(set(held.people)) == 2
+    assert len(set(held.place)) <= 12
+    with pytest.raises(DatasetError, match="1 examples cannot be divided"):
+        tasks.divide(photos.subset([0]), 0.1, seed=0)
+
+
+def test_figures_of_peoples_ratings_are_means_over_people():
+    people = ("a",) * 4 + ("b",) * 4 + ("c",) * 2
+    scores = torch.tensor([1, 2, 3, 4, 1, 2, 3, 4, 9, 8.0])[:, None]
+    target = torch.tensor([1, 2, 3, 4, 4, 3, 2, 1, 1, 2.0])[:, None]
+    photos = PhotoSet(people, np.zeros((10, 1, 1, 3), np.uint8), target, people=people)
+    assert correlations(scores, photos, ("beauty",))["srcc_beauty"] == pytest.approx(0)
+    constant = correlations(torch.ones(10, 1), photos, ("beauty",))
+    assert constant == {"srcc_beauty": 0, "plcc_beauty": 0}

@@ -17,6 +17,7 @@ from aesmamba_sdk.train.datasets.table import Row, read_csv, read_words
 SCALE = Scale(1, 5)
 CATEGORIES = Categories(4, low=1)
 """[1,2) [2,3) [3,4) [4,5]."""
+LICENSE = "research and learning only, no commercial use (trained on PARA)"
 LISTS = {
     "train": ["PARA-GiaaTrain.csv"],
     "test": ["PARA-GiaaTest.csv"],
