@@ -237,9 +237,9 @@ def test_a_models_maps_and_scores_are_distilled(bright, toy_model, tmp_path):
     short = made_runs.arguments("fiaa", epochs=5)
     recipe = made_runs.recipe("fiaa", bright, toy_model, tmp_path / "teacher", arguments=short)
     teacher = train(recipe).model
-    early = {"log_steps": 5}  # the first line tells of a network that has hardly learned
-    arguments = made_runs.arguments("giaa", distillation=1.0, soft_targets=1.0, **early)
-    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    arguments = made_runs.arguments("giaa", distillation=1.0, soft_targets=1.0, log_steps=1)
+    student = toy.save_toy(tmp_path / "student", seed=1)
+    recipe = made_runs.recipe("giaa", bright, student, tmp_path / "run", arguments=arguments)
     train(dataclasses.replace(recipe, teacher=str(teacher)))
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").open()]
     errors = [line["distillation"] for line in lines if "distillation" in line]
