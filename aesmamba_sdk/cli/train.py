@@ -45,7 +45,7 @@ def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
     """An option for every training argument that people change; unset ones are the task's."""
     for name, text in reversed(_ARGUMENTS.items()):
         whole = name in ("batch_size", "image_size", "seed")
-        kind = click.IntRange(min=0) if whole else click.FloatRange(min=0)
+        kind = click.IntRange(min=name != "seed") if whole else click.FloatRange(min=0)
         command = click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
     return command
 
@@ -73,6 +73,11 @@ def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--distillation", type=click.FloatRange(min=0), help="Weight of the teacher's maps.")
 @_argument_options
 @click.option("--bfloat16/--float32", default=None, help="Default: bfloat16 on GPUs alone.")
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path),
+    help="Folder of decoded photos, shared by runs; by default in the folder of the run.",
+)
 @click.option("--name", help="What to call the model; by default as the folder of the run.")
 @click.option("--license", "license_", help="Terms of the weights, for their model card.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")

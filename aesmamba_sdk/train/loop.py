@@ -130,6 +130,7 @@ class Loop(ABC):
         self.step = 0
         self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self.best: dict[str, Any] | None = None
+        self._order: tuple[int, Rows] | None = None
         self.optimizer = torch.optim.AdamW(
             _decay_groups([model, self._extra], arguments.weight_decay),
             lr=arguments.learning_rate,
@@ -251,7 +252,10 @@ class Loop(ABC):
     def _samples(self) -> tuple[Rows, torch.Generator]:
         """This process's examples of this step, and the randomness of their crops."""
         epoch, batch = divmod(self.step, self.steps_per_epoch)
-        order = np.random.default_rng((self.arguments.seed, epoch)).permutation(len(self.photos))
+        if self._order is None or self._order[0] != epoch:
+            shuffled = np.random.default_rng((self.arguments.seed, epoch))
+            self._order = epoch, shuffled.permutation(len(self.photos))
+        order = self._order[1]
         size, rank = self.arguments.batch_size, self.devices.rank
         seed = self.arguments.seed * 1_000_003 + self.step + rank * 1_000_000_007
         rows = self.devices.share(order[batch * size : (batch + 1) * size])

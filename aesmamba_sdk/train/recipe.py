@@ -55,6 +55,8 @@ class Recipe:
         scale: range of the scores of a ``folder``.
         start: encoder, text encoder or model to begin from.
         teacher: a MobileNetV2 ``.tflite`` or a model, for ``arguments.distillation``.
+        cache: where decoded photos are kept; by default in ``out``. Runs on the same photos at the
+            same size may share it.
         name: what the model is called; by default that of ``out``.
         license: terms of its weights.
         arguments: how to train; by default the task's.
@@ -69,6 +71,7 @@ class Recipe:
     scale: Scale | None = None
     start: Start = dataclasses.field(default_factory=lambda: Start())
     teacher: str | None = None
+    cache: Path | None = None
     name: str | None = None
     license: str | None = None
     arguments: TrainingArguments | None = None
@@ -167,7 +170,7 @@ def _examples(
     recipe: Recipe, task: Task, arguments: TrainingArguments, progress: Progress | None
 ) -> tuple[Dataset, Examples, Examples]:
     """The dataset, what is learned from, and what chooses the weights."""
-    cache, side = recipe.out / "cache", round(arguments.image_size * _UNCROPPED)
+    cache, side = recipe.cache or recipe.out / "cache", round(arguments.image_size * _UNCROPPED)
     dataset = read_dataset(recipe.data, recipe.folder, split=recipe.split, scale=recipe.scale)
     examples = gather(task, dataset, cache, side, progress)
     if isinstance(recipe.validation, str):
@@ -209,7 +212,7 @@ def _claim(recipe: Recipe) -> None:
     wanted: dict[str, Any] = {
         key: str(value)
         for key, value in dataclasses.asdict(recipe).items()
-        if key not in ("out", "name", "license", "arguments")
+        if key not in ("out", "cache", "name", "license", "arguments")
     }
     file = recipe.out / _RUN_FILE
     recipe.out.mkdir(parents=True, exist_ok=True)

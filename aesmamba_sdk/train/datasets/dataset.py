@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets.images import Images
 from aesmamba_sdk.train.losses import category_counts
+
+_AHEAD = 256  # photos that are decoded before the first of them is wanted
 
 NO_VOTES: Mapping[str, tuple[float, ...]] = {}
 
@@ -181,9 +185,8 @@ class Dataset:
             partial = finished.with_suffix(".partial.npy")
             shape = (len(self), side, side, 3)
             array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-            for i, sample in enumerate(self.samples):
-                image = self.images.load(sample.image, sample.row)
-                array[i] = np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+            for i, photo in enumerate(self._squares(side)):
+                array[i] = photo
                 if progress is not None:
                     progress("photos", i + 1, len(self))
             self.images.close()
@@ -191,3 +194,15 @@ class Dataset:
             partial.replace(finished)
         pixels: NDArray[np.uint8] = np.load(finished, mmap_mode="r")
         return pixels
+
+    def _squares(self, side: int) -> Iterator[NDArray[np.uint8]]:
+        """Every photo, squashed, in order; some are decoded at once."""
+
+        def decode(sample: Sample) -> NDArray[np.uint8]:
+            image = self.images.load(sample.image, sample.row)
+            return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+
+        yield decode(self.samples[0])  # opens what all others share
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(1, len(self), _AHEAD):
+                yield from pool.map(decode, self.samples[start : start + _AHEAD])
