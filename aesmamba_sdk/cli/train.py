@@ -30,15 +30,17 @@ _ARGUMENTS = {
 
 
 class _DataType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """A dataset and where it lies, such as ``para=FOLDER``."""
+    """A dataset and where it lies: ``para=FOLDER``, or ``para`` in ``AESMAMBA_DATA``."""
 
-    name = "NAME=FOLDER"
+    name = "NAME[=FOLDER]"
 
     def convert(self, value: Any, param: Any, context: Any) -> tuple[str, Path]:
-        name, equals, folder = str(value).partition("=")
-        if not equals or not folder:
+        from aesmamba_sdk.train.data import data_folder
+
+        name, _, folder = str(value).partition("=")
+        if not name:
             self.fail(f"{value!r} names no dataset; write it like para=FOLDER", param, context)
-        return name, Path(folder)
+        return name, Path(folder).expanduser() if folder else data_folder() / name
 
 
 def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -133,7 +135,7 @@ def _recipe(task: str, *, on_gpu: bool, **options: Any) -> Recipe:
     return Recipe(
         task,
         name,
-        folder.expanduser(),
+        folder,
         options.pop("out"),
         validation=float(validation) if _is_number(validation) else validation,
         start=Start(options.pop("encoder"), options.pop("init"), options.pop("text")),

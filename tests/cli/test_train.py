@@ -49,7 +49,7 @@ def test_a_trained_model_scores(data, toy_model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        (("--data", "para"), "'para' names no dataset; write it like para=FOLDER"),
+        (("--data", "=here"), "'=here' names no dataset; write it like para=FOLDER"),
         (("--data", "flickr=here"), "there is no dataset 'flickr'"),
         (("--encoder", "resnot"), "name an encoder or a model to begin from, not both"),
         (("--validation", "dev"), "no photos of the split 'dev'"),
@@ -76,3 +76,13 @@ def test_a_caption_is_read_by_models_trained_on_captions(data, toy_model, tmp_pa
     record = json.loads(result.stdout)
     assert 1 <= record["value"] <= 5
     assert record["percentile"] is None
+
+
+def test_a_dataset_without_a_folder_is_looked_for_in_the_data_folder(
+    toy_model, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("AESMAMBA_DATA", raising=False)
+    arguments = ("train", "giaa", "--data", "tad66k", "--out", tmp_path / "run")
+    assert "set AESMAMBA_DATA" in run(*arguments).stderr
+    monkeypatch.setenv("AESMAMBA_DATA", str(tmp_path))
+    assert str(tmp_path / "tad66k") in run(*arguments).stderr
