@@ -74,3 +74,9 @@ class DatasetError(AesMambaError):
     """A dataset for training is incomplete, laid out otherwise or holds a value it should not."""
 
     code = "dataset"
+
+
+class TrainingError(AesMambaError):
+    """A training run went wrong on its way and cannot go on as it is."""
+
+    code = "training"

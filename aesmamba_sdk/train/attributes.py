@@ -38,7 +38,7 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
     start_from_aesthetic(model, names)
     crops = [_embed_view(model, photos, size, seed + i) for i in range(_CROPS)]
     features = torch.stack([embed(model, photos, size), *crops])  # (views, photos, d)
-    aesthetic = _head(model, "aesthetic")
+    aesthetic = attribute_head(model, "aesthetic")
     with torch.no_grad():
         adapted = aesthetic.adapter(features).double()
         scores = aesthetic.score(adapted.float()).double().squeeze(-1)  # (views, photos)
@@ -47,7 +47,7 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
         shrink, unseen = choose_shrinkage(adapted, scores, target, seed)
         term = fit_term(adapted, scores, target, shrink)
         slope, intercept = _line(unseen, target)
-        _write_term(_head(model, name), term.calibrated(slope, intercept), adapted[0])
+        _write_term(attribute_head(model, name), term.calibrated(slope, intercept), adapted[0])
     _learn_scale_classes(model, names, features[0], photos, seed)
 
 
@@ -125,7 +125,7 @@ def _learn_scale_classes(
     model: AesMamba, names: list[str], features: Tensor, photos: PhotoSet, seed: int
 ) -> None:
     """The scale categories' heads, which the scores do not depend on."""
-    heads = [_head(model, name) for name in names]
+    heads = [attribute_head(model, name) for name in names]
     columns = [model.config.attributes.index(name) for name in names]
     classes = scale_category(photos.scores[:, columns])
     counts = category_counts(classes, model.config.scale_classes)
@@ -155,7 +155,7 @@ def calibrate(model: AesMamba, photos: PhotoSet, size: int) -> None:
         for name in _PRETRAINED:
             column = model.config.attributes.index(name)
             slope, intercept = _line(predicted[:, column].double(), photos.scores[:, column])
-            last = _head(model, name).score[-1]
+            last = attribute_head(model, name).score[-1]
             assert isinstance(last, nn.Linear)
             last.weight.mul_(slope)
             last.bias.mul_(slope).add_(intercept)
@@ -171,7 +171,7 @@ def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
 def start_from_aesthetic(model: AesMamba, names: list[str]) -> None:
     """Copy the aesthetic head into the heads of ``names``."""
     for name in names:
-        _head(model, name).load_state_dict(_head(model, "aesthetic").state_dict())
+        attribute_head(model, name).load_state_dict(attribute_head(model, "aesthetic").state_dict())
 
 
 def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
@@ -181,7 +181,7 @@ def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
         means = photos.votes.nanmean(0).clamp(min=_RAREST).log()[None]
     with torch.no_grad():
         for name, mean in zip(model.config.attributes, means, strict=True):
-            last = _head(model, name).score[-1]
+            last = attribute_head(model, name).score[-1]
             assert isinstance(last, nn.Linear)
             if not mean.isnan().any():
                 last.bias.copy_(mean)
@@ -199,7 +199,8 @@ def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tens
     return torch.cat(parts)
 
 
-def _head(model: AesMamba, name: str) -> AttributeHead:
+def attribute_head(model: AesMamba, name: str) -> AttributeHead:
+    """A model's head of an attribute."""
     head = model.heads.heads[name]
     assert isinstance(head, AttributeHead)
     return head

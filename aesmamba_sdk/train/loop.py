@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.errors import SetupError, TrainingError
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
@@ -164,6 +164,9 @@ class Loop(ABC):
 
         Args:
             progress: is told ``"training"``, the steps done and all steps.
+
+        Raises:
+            TrainingError: the loss is no longer a number; the last checkpoint is from before.
         """
         saved = time.monotonic()
         every = self.arguments.validation_steps or self.steps_per_epoch
@@ -222,6 +225,11 @@ class Loop(ABC):
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.arguments.bfloat16):
             losses = self._losses(pixels, scores, rows)
         loss = losses["loss"]
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"the loss of step {self.step} is {loss.item()}: go on from {self.folder} with a "
+                "lower learning rate, or without bfloat16"
+            )
         self.optimizer.zero_grad()
         loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]

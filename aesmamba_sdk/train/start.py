@@ -18,7 +18,7 @@ from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.model.text import TextConfig, TextEncoder, TextTokenizer
 from aesmamba_sdk.model.transformers_image import from_transformers
 from aesmamba_sdk.paths import home_folder
-from aesmamba_sdk.train.attributes import start_at_means
+from aesmamba_sdk.train.attributes import attribute_head, start_at_means
 from aesmamba_sdk.train.datasets import Dataset
 from aesmamba_sdk.train.tasks import Examples, Task
 
@@ -157,14 +157,32 @@ def _text(
 def _take_over(model: AesMamba, trained: AesMamba) -> list[str]:
     """Load the heads and the fusion of ``trained`` that mean the same here; tell which."""
     ours, theirs = model.config, trained.config
-    pairs: dict[str, tuple[nn.Module | None, nn.Module | None]] = {}
-    if (ours.scale, ours.bins) == (theirs.scale, theirs.bins):
+    taken = []
+    if ours.bins == theirs.bins == 1 or (ours.scale, ours.bins) == (theirs.scale, theirs.bins):
         shared = [name for name in ours.attributes if name in theirs.attributes]
-        heads = ((model.heads.heads[name], trained.heads.heads[name]) for name in shared)
-        pairs |= dict(zip((f"head {name}" for name in shared), heads, strict=True))
-    if (ours.reads, ours.text) == (theirs.reads, theirs.text):
-        pairs["fusion"] = model.fusion, trained.fusion
-    return [name for name, (own, other) in pairs.items() if own and other and _load(own, other)]
+        taken = [f"head {name}" for name in shared if _load_head(model, trained, name)]
+    same_texts = (ours.reads, ours.text) == (theirs.reads, theirs.text)
+    if same_texts and model.fusion is not None and trained.fusion is not None:
+        taken += ["fusion"] if _load(model.fusion, trained.fusion) else []
+    return taken
+
+
+def _load_head(model: AesMamba, trained: AesMamba, name: str) -> bool:
+    """Take over how an attribute is scored, on our scale, and its categories if they are ours."""
+    head, other = attribute_head(model, name), attribute_head(trained, name)
+    if not _load(head.adapter, other.adapter) or not _load(head.score, other.score):
+        return False
+    ours, theirs = model.config.scale, trained.config.scale
+    if ours != theirs:
+        last = head.score[-1]
+        assert isinstance(last, nn.Linear)
+        stretch = ours.width / theirs.width
+        with torch.no_grad():
+            last.weight.mul_(stretch)
+            last.bias.sub_(theirs.low).mul_(stretch).add_(ours.low)
+    elif head.scale_class is not None and other.scale_class is not None:
+        _load(head.scale_class, other.scale_class)
+    return True
 
 
 def _load(module: nn.Module, other: nn.Module) -> bool:

@@ -15,6 +15,7 @@ from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import CheckpointError, DatasetError, SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.folder import load_model
+from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.recipe import train
 from aesmamba_sdk.train.start import Start
 from tests import toy
@@ -174,13 +175,21 @@ def test_a_run_leaves_a_model_to_score_with_and_its_story(bright, toy_model, tmp
     assert list((tmp_path / "run/tensorboard").iterdir())
 
 
-def test_heads_of_a_model_on_the_same_scale_are_taken_over(bright, toy_model, tmp_path):
-    first = train(made_runs.recipe("fiaa", bright, toy_model, tmp_path / "first"))
+@pytest.mark.parametrize("scale", [Scale(1, 5), Scale(0, 100)])
+def test_heads_of_a_model_are_taken_over_on_ones_own_scale(bright, toy_model, tmp_path, scale):
+    short = made_runs.arguments("fiaa", epochs=8)
+    recipe = made_runs.recipe("fiaa", bright, toy_model, tmp_path / "first", arguments=short)
+    first = train(recipe)
     arguments = made_runs.arguments("fiaa", epochs=0, learning_rate=0.0, final_rate=0.0)
     recipe = made_runs.recipe("fiaa", bright, first.model, tmp_path / "second", arguments=arguments)
-    again = train(recipe)
+    again = train(dataclasses.replace(recipe, scale=scale))
     assert again.begun_from == ("encoder", "head aesthetic", "head color")
-    assert again.validation["srcc_color"] == pytest.approx(first.validation["srcc_color"], abs=0.05)
+    with AesMamba(first.model, device="cpu") as old, AesMamba(again.model, device="cpu") as now:
+        for i in range(3):
+            expected = old.backbone.config.scale.convert(
+                old.score(bright / f"{i}.png").value, scale
+            )
+            assert now.score(bright / f"{i}.png").value == pytest.approx(expected, rel=1e-4)
 
 
 def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from aesmamba_sdk.errors import DatasetError, SetupError
+from aesmamba_sdk.errors import DatasetError, SetupError, TrainingError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
@@ -128,6 +128,16 @@ def test_a_checkpoint_of_another_model_is_told(tmp_path):
     photos = bright_is_beautiful(64, 0)
     with pytest.raises(SetupError, match=r"checkpoint\.pt is of another model"):
         Trainer(AesMamba(other), photos, photos, tmp_path, ARGUMENTS)
+
+
+def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoiled(tmp_path):
+    run = trainer(tmp_path)
+    run.photos.scores[:] = math.inf
+    before = {name: value.clone() for name, value in run.model.state_dict().items()}
+    with pytest.raises(TrainingError, match="the loss of step 0 is inf"):
+        run.run()
+    for name, value in run.model.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
 
 def test_a_run_can_be_planned_anew(tmp_path):
