@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aesmamba_sdk.cli.output import ScaleType, progress_bar, tell, write_table
+from aesmamba_sdk.profiles.prompts import CHARACTERS
 
 if TYPE_CHECKING:
     from aesmamba_sdk.train.recipe import Outcome, Recipe
@@ -27,6 +28,8 @@ _ARGUMENTS = {
     "seed": "Of everything random.",
     "checkpoint_minutes": "Time between checkpoints.",
 }
+
+_OTHER_ARGUMENTS = ("distillation", "bfloat16", "categories")
 
 
 class _DataType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
@@ -52,36 +55,67 @@ def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+_OPTIONS: Sequence[Callable[..., Any]] = (
+    click.option("--data", required=True, type=_DataType(), help="Dataset and where it lies."),
+    click.option(
+        "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run."
+    ),
+    click.option("--split", default="train", show_default=True, help="Part to train on."),
+    click.option(
+        "--validation",
+        default="0.1",
+        show_default=True,
+        help="Share of the photos (and people) held out to choose the weights by, or a "
+        "split's name.",
+    ),
+    click.option(
+        "--scale", type=ScaleType(), help="Range of the scores of a folder; 1-5 by default."
+    ),
+    click.option(
+        "--encoder",
+        help="VMamba preset with random weights (default: nano), or an image network of "
+        "transformers: resnet, vit, swin, convnext, a folder with weights.",
+    ),
+    click.option("--init", help="Model, imported or trained, to begin from instead."),
+    click.option("--text", help="Text encoder: compact (default), or the folder of a BERT."),
+    click.option("--teacher", help="Model or MobileNetV2 .tflite file to distil features from."),
+    click.option(
+        "--distillation", type=click.FloatRange(min=0), help="Weight of the teacher's maps."
+    ),
+    click.option(
+        "--characters",
+        type=click.Choice(list(CHARACTERS)),
+        default="all",
+        show_default=True,
+        help="What prompts tell of people.",
+    ),
+    click.option(
+        "--categories",
+        type=click.Choice(["balanced", "plain", "none"]),
+        help="Cross-entropy of scale categories beside the scores; balanced by default.",
+    ),
+    _argument_options,
+    click.option("--bfloat16/--float32", default=None, help="Default: bfloat16 on GPUs alone."),
+    click.option(
+        "--cache",
+        type=click.Path(path_type=Path),
+        help="Folder of decoded photos, shared by runs; by default in the folder of the run.",
+    ),
+    click.option("--name", help="What to call the model; by default as the folder of the run."),
+    click.option("--license", "license_", help="Terms of the weights, for their model card."),
+)
+
+
+def recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that :func:`build_recipe` takes."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("task", type=click.Choice(["giaa", "fiaa", "miaa", "piaa"]))
-@click.option("--data", required=True, type=_DataType(), help="Dataset and where it lies.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option("--split", default="train", show_default=True, help="Part to train on.")
-@click.option(
-    "--validation",
-    default="0.1",
-    show_default=True,
-    help="Share of the photos (and people) held out to choose the weights by, or a split's name.",
-)
-@click.option("--scale", type=ScaleType(), help="Range of the scores of a folder; 1-5 by default.")
-@click.option(
-    "--encoder",
-    help="VMamba preset with random weights (default: nano), or an image network of transformers: "
-    "resnet, vit, swin, convnext, a folder with weights.",
-)
-@click.option("--init", help="Model, imported or trained, to begin from instead.")
-@click.option("--text", help="Text encoder: compact (default), or the folder of a BERT.")
-@click.option("--teacher", help="Model or MobileNetV2 .tflite file to distil features from.")
-@click.option("--distillation", type=click.FloatRange(min=0), help="Weight of the teacher's maps.")
-@_argument_options
-@click.option("--bfloat16/--float32", default=None, help="Default: bfloat16 on GPUs alone.")
-@click.option(
-    "--cache",
-    type=click.Path(path_type=Path),
-    help="Folder of decoded photos, shared by runs; by default in the folder of the run.",
-)
-@click.option("--name", help="What to call the model; by default as the folder of the run.")
-@click.option("--license", "license_", help="Terms of the weights, for their model card.")
+@recipe_options
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="Default: torch's choice.")
 def train(task: str, device: str, threads: int | None, **options: Any) -> None:
@@ -108,7 +142,7 @@ def train(task: str, device: str, threads: int | None, **options: Any) -> None:
         torch.set_num_threads(threads)
     keep_freed_memory()
     devices = open_devices(device)
-    recipe = _recipe(task, on_gpu=devices.device.type == "cuda", **options)
+    recipe = build_recipe(task, on_gpu=devices.device.type == "cuda", **options)
     if idle := unused_gpus(devices):
         tell(f"one GPU trains, {idle} more could: accelerate launch $(which aesmamba) train …")
     with progress_bar() as progress:
@@ -117,14 +151,15 @@ def train(task: str, device: str, threads: int | None, **options: Any) -> None:
         _report(recipe, outcome)
 
 
-def _recipe(task: str, *, on_gpu: bool, **options: Any) -> Recipe:
+def build_recipe(task: str, *, on_gpu: bool, **options: Any) -> Recipe:
+    """What the options ask for; arguments that are not given are the task's."""
     from dataclasses import replace
 
     from aesmamba_sdk.train.recipe import Recipe
     from aesmamba_sdk.train.start import Start
     from aesmamba_sdk.train.tasks import TASKS
 
-    given = {name: options.pop(name) for name in [*_ARGUMENTS, "distillation", "bfloat16"]}
+    given = {name: options.pop(name) for name in [*_ARGUMENTS, *_OTHER_ARGUMENTS]}
     if options["teacher"] is not None and given["distillation"] is None:
         given["distillation"] = 1.0
     if given["bfloat16"] is None:

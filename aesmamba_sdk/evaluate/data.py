@@ -92,7 +92,9 @@ def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> S
         ],
         axis=1,
     )
-    return Scored(shared, scores.astype(np.float64), labels, _good(dataset, backbone.config.scale))
+    return Scored(
+        shared, scores.astype(np.float64), labels, good_score(dataset, backbone.config.scale)
+    )
 
 
 def embed_dataset(
@@ -111,7 +113,7 @@ def _converted(values: Figures, scale: Scale, to: Scale) -> Figures:
     return converted
 
 
-def _good(dataset: Dataset, scale: Scale) -> float:
+def good_score(dataset: Dataset, scale: Scale) -> float:
     """The dataset's customary threshold on the model's scale; the middle where there is none."""
     middle = (dataset.scale.low + dataset.scale.high) / 2
     return dataset.scale.convert(_GOOD.get(dataset.name.partition("-")[0], middle), scale)

@@ -8,7 +8,8 @@ from torch import Tensor
 from aesmamba_sdk.metrics import plcc, srcc
 from aesmamba_sdk.train.data import PhotoSet, Rows
 
-_FEWEST = 3  # labels that tell anything about ranking
+FEWEST = 3
+"""Labels of one person that tell anything about ranking."""
 
 
 def correlations(scores: Tensor, photos: PhotoSet, names: tuple[str, ...]) -> dict[str, float]:
@@ -22,13 +23,13 @@ def correlations(scores: Tensor, photos: PhotoSet, names: tuple[str, ...]) -> di
         photos: the labels.
         names: of the attributes.
     """
-    groups = _of_people(photos)
+    groups = people_rows(photos)
     report = {}
     for i, name in enumerate(names):
         predicted, target = scores[:, i].numpy(), photos.scores[:, i].numpy()
         known = ~(np.isnan(predicted) | np.isnan(target))
         labelled = [rows[known[rows]] for rows in groups]
-        judged = [rows for rows in labelled if len(rows) >= _FEWEST]
+        judged = [rows for rows in labelled if len(rows) >= FEWEST]
         if not judged:
             continue
         for kind, correlate in (("srcc", srcc), ("plcc", plcc)):
@@ -37,7 +38,7 @@ def correlations(scores: Tensor, photos: PhotoSet, names: tuple[str, ...]) -> di
     return report
 
 
-def _of_people(photos: PhotoSet) -> list[Rows]:
+def people_rows(photos: PhotoSet) -> list[Rows]:
     """The rows of each person; of everyone, where the labels are no one's in particular."""
     if photos.people is None:
         return [np.arange(len(photos))]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,8 @@ class TrainingArguments:
         image_size: side of the crops.
         distillation: weight of the teacher's maps; 0 for none.
         soft_targets: weight of the error to the teacher's scores of the same crop; 0 for none.
+        categories: how scale categories are learned beside the scores: ``balanced`` cross-entropy
+            (Eq. 5), ``plain``, or ``none``: Model-C, -B and -A of section 4.5.1.
         ruined: share of the photos that are ruined, their scores lowered; not with votes.
         photo_alone: share of the examples with a text that are learned without it, so that a
             photo alone still gets a score.
@@ -68,6 +70,7 @@ class TrainingArguments:
     image_size: int = 128
     distillation: float = 1.0
     soft_targets: float = 0.0
+    categories: Literal["balanced", "plain", "none"] = "balanced"
     ruined: float = 0.0
     photo_alone: float = 0.0
     ema: float = 0.999

@@ -21,6 +21,7 @@ from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.backbone import save_reference
 from aesmamba_sdk.model.folder import save_model
 from aesmamba_sdk.paths import home_folder
+from aesmamba_sdk.profiles.prompts import CHARACTERS
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
@@ -53,6 +54,8 @@ class Recipe:
         validation: share of the training photos (and, for piaa, of the people) that are held out
             to choose the best weights by; or the name of another split.
         scale: range of the scores of a ``folder``.
+        characters: what prompts tell of people: ``none``, ``art``, ``photo``, ``personality`` or
+            ``all`` (section 4.5.2).
         start: encoder, text encoder or model to begin from.
         teacher: a MobileNetV2 ``.tflite`` or a model, for ``arguments.distillation``.
         cache: where decoded photos are kept; by default in ``out``. Runs on the same photos at the
@@ -69,6 +72,7 @@ class Recipe:
     split: str = "train"
     validation: float | str = 0.1
     scale: Scale | None = None
+    characters: str = "all"
     start: Start = dataclasses.field(default_factory=lambda: Start())
     teacher: str | None = None
     cache: Path | None = None
@@ -163,7 +167,11 @@ def train(
 def _task(recipe: Recipe) -> Task:
     if recipe.task not in TASKS:
         raise SetupError(f"there is no task {recipe.task!r}; choose one of {', '.join(TASKS)}")
-    return TASKS[recipe.task]
+    if recipe.characters not in CHARACTERS:
+        raise SetupError(
+            f"prompts cannot tell {recipe.characters!r}; choose one of {', '.join(CHARACTERS)}"
+        )
+    return dataclasses.replace(TASKS[recipe.task], characters=recipe.characters)
 
 
 def _examples(
@@ -220,7 +228,7 @@ def _claim(recipe: Recipe) -> None:
         file.write_text(json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(file.read_text())
-    other = [key for key in wanted if found.get(key) != wanted[key]]
+    other = [key for key in wanted if found.get(key, wanted[key]) != wanted[key]]
     if other:
         key = other[0]
         raise SetupError(

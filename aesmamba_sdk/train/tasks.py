@@ -14,7 +14,7 @@ from torch import Tensor
 
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.captions import clean_caption
-from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.profiles.prompts import CHARACTERS, SubjectPrompt
 from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.datasets import Dataset
@@ -44,10 +44,12 @@ class Task:
     Attributes:
         variant: the AesMamba that does it.
         arguments: its settings.
+        characters: what prompts tell of people, a key of ``CHARACTERS`` (section 4.5.2).
     """
 
     variant: Literal["V", "F", "M", "P"]
     arguments: TrainingArguments
+    characters: str = "all"
 
     @property
     def reads(self) -> Literal["prompt", "caption"] | None:
@@ -108,7 +110,7 @@ def gather(
     columns = [dataset.attributes.index(name) for name in attributes]
     photos = replace(dataset.photo_set(cache, side, progress), scores=scores[:, columns])
     if task.variant == "P":
-        return Examples(_of_people(photos, dataset), attributes)
+        return Examples(_of_people(photos, dataset, task.characters), attributes)
     if task.variant in "VM" and any(sample.votes.get(_VALUE) for sample in dataset.samples):
         photos = replace(photos, votes=dataset.votes(_VALUE))
     if task.variant == "M":
@@ -176,11 +178,12 @@ def _check_people(dataset: Dataset) -> None:
         )
 
 
-def _of_people(photos: PhotoSet, dataset: Dataset) -> PhotoSet:
-    nobody = Traits()
+def _of_people(photos: PhotoSet, dataset: Dataset, characters: str) -> PhotoSet:
+    nobody, told = Traits(), CHARACTERS[characters]
     users = tuple(rating.user for rating in dataset.ratings)
     prompts = {
-        user: SubjectPrompt(dataset.people.get(user, nobody)).for_model() for user in set(users)
+        user: SubjectPrompt(dataset.people.get(user, nobody).only(told)).for_model()
+        for user in set(users)
     }
     place = np.array([rating.sample for rating in dataset.ratings], dtype=np.int64)
     return replace(

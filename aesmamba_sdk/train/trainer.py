@@ -74,6 +74,8 @@ class Trainer(Loop):
             self.strides, self.maps = _map_projections(model.to(device), self.teacher, device)
         self.categories = categories
         self.counts = category_counts(categories(photos.scores), model.config.scale_classes)
+        if arguments.categories == "plain":  # equal counts raise all logits alike
+            self.counts = torch.ones_like(self.counts)
         super().__init__(
             model,
             photos,
@@ -117,7 +119,7 @@ class Trainer(Loop):
                 "emd": masked_emd(predicted, votes),
                 "mse": masked_distribution_mse(predicted, votes),
             }
-        if predictions.scale_logits is not None:
+        if predictions.scale_logits is not None and self.arguments.categories != "none":
             logits = predictions.scale_logits.float()
             counts = self.counts.to(logits.device)
             losses["balanced_ce"] = balanced_cross_entropy(logits, self.categories(scores), counts)

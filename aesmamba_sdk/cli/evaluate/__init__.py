@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from aesmamba_sdk.cli.evaluate.ablation import ablation
 from aesmamba_sdk.cli.evaluate.attributes import fiaa, giaa
 from aesmamba_sdk.cli.evaluate.piaa import piaa
 from aesmamba_sdk.cli.evaluate.robustness import robustness
@@ -17,5 +18,5 @@ def evaluate() -> None:
     """
 
 
-for _protocol in (fiaa, giaa, robustness):
+for _protocol in (ablation, fiaa, giaa, robustness):
     evaluate.add_command(_protocol)

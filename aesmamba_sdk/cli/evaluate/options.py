@@ -20,16 +20,20 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def protocol_options(command: Command) -> Command:
     """``--seed``, ``--format``, ``--model``, ``--device`` and ``--threads``."""
-    command = model_options(command)
-    command = click.option(
+    command = format_option(model_options(command))
+    return click.option("--seed", default=42, show_default=True, help="Of everything random.")(
+        command
+    )
+
+
+def format_option(command: Command) -> Command:
+    """``--format``: a table for people, Markdown for pages, JSON for programs."""
+    return click.option(
         "--format",
         "form",
         type=click.Choice(["table", "json", "markdown"]),
         help="Default: table on a terminal, json in a pipe.",
     )(command)
-    return click.option("--seed", default=42, show_default=True, help="Of everything random.")(
-        command
-    )
 
 
 def data_options(default: str) -> Callable[[Command], Command]:
