@@ -182,8 +182,7 @@ def lowered_table(names: Sequence[str], changes: Figures) -> Table:
             for figure in (float((moves < 0).mean()), float(moves.mean()))
         ]
         table.add(damage.name, *cells)
-    table.notes.append("Lowered: share of the photos whose score falls.")
-    table.notes += [f"{damage.name}: {damage.strength}" for damage in DAMAGES]
+    table.notes += ["Lowered: share of the photos whose score falls.", _strengths(DAMAGES)]
     return table
 
 
@@ -210,9 +209,15 @@ def moved_table(changes: Figures) -> Table:
             quantile,
             float(moves.max()),
         )
-    table.notes.append("Within it: share of the photos whose score moves by less than the limit.")
-    table.notes += [f"{trifle.name}: {trifle.strength}" for trifle in TRIFLES]
+    table.notes += [
+        "Within it: share of the photos whose score moves by less than the limit.",
+        _strengths(TRIFLES),
+    ]
     return table
+
+
+def _strengths(alterations: Sequence[Alteration]) -> str:
+    return "; ".join(f"{one.name}: {one.strength}" for one in alterations) + "."
 
 
 def _expose(image: Image.Image, stops: float) -> Image.Image:
