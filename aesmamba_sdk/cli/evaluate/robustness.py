@@ -15,7 +15,6 @@ from aesmamba_sdk.cli.evaluate.options import (
     protocol_options,
 )
 from aesmamba_sdk.cli.output import progress_bar, tell
-from aesmamba_sdk.cli.sample_photos import photograph_files
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -53,6 +52,7 @@ def robustness(
     Example:
       aesmamba evaluate robustness ~/Pictures/trip
     """
+    from aesmamba_sdk.cli.sample_photos import photograph_files
     from aesmamba_sdk.evaluate.data import read_data
     from aesmamba_sdk.evaluate.robustness import robustness as protocol
     from aesmamba_sdk.photos import iter_photos
