@@ -27,6 +27,6 @@ def keep_freed_memory() -> bool:
     except AttributeError:  # musl
         return False
     most = 1 << 30
-    settings = {_MMAP_THRESHOLD: most, _TRIM_THRESHOLD: most, _TOP_PAD: 64 << 20}
+    settings = {_MMAP_THRESHOLD: most, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 << 20}
     done = [mallopt(option, value) == 1 for option, value in settings.items()]
     return all(done)

@@ -96,8 +96,13 @@ class _Linear(torch.autograd.Function):
         rows = dy.flatten(0, -2)
         wanted = ctx.needs_input_grad
         dx = _fused_linear()(dy, weight.t(), None, "none", [], "") if wanted[0] else None
-        dweight = rows.t() @ x.flatten(0, -2) if wanted[1] else None
+        dweight = _transposed_product(rows, x.flatten(0, -2)) if wanted[1] else None
         return dx, dweight, rows.sum(0) if wanted[2] else None
+
+
+def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
+    """``a.t() @ b``, the wide result computed as such: a tall one is up to 1.4 times as slow."""
+    return a.t() @ b if a.shape[1] <= b.shape[1] else (b.t() @ a).t()
 
 
 def _weight(layer: nn.Linear) -> Tensor:

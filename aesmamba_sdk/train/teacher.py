@@ -116,7 +116,18 @@ def _pad_same(x: Tensor, kernel: int, stride: int) -> tuple[Tensor, int]:
     if missing[0] == missing[1] and missing[0] % 2 == 0:
         return x, missing[0] // 2
     (top, left) = (m // 2 for m in missing)
-    return F.pad(x, (left, missing[1] - left, top, missing[0] - top)), 0
+    bottom, right = missing[0] - top, missing[1] - left
+    if torch.is_grad_enabled():
+        return F.pad(x, (left, right, top, bottom)), 0
+    # F.pad would write all of it twice.
+    batch, channels, height, width = x.shape
+    shape = (batch, channels, height + missing[0], width + missing[1])
+    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    y[:, :, top : top + height, left : left + width] = x
+    for dim, (before, after) in ((2, (top, bottom)), (3, (left, right))):
+        y.narrow(dim, 0, before).zero_()
+        y.narrow(dim, y.shape[dim] - after, after).zero_()
+    return y, 0
 
 
 def _can_fuse(x: Tensor, kernel: Tensor) -> bool:

@@ -126,9 +126,11 @@ def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model
     assert "no commercial use" in shipped.config.license
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize(("size", "stride"), [(7, 1), (8, 2), (7, 2), (9, 2)])
-def test_padding_gives_the_sizes_of_tensorflow(size, stride):
-    padded, padding = _pad_same(torch.ones(1, 1, size, size), 3, stride)
+def test_padding_gives_the_sizes_of_tensorflow(size, stride, frozen):
+    with torch.set_grad_enabled(not frozen):
+        padded, padding = _pad_same(torch.ones(1, 1, size, size), 3, stride)
     padded = F.pad(padded, (padding,) * 4)
     assert (padded.shape[-1] - 3) // stride + 1 == -(-size // stride)
     column = padded[0, 0, :, size // 2].tolist()
@@ -152,7 +154,8 @@ def test_a_frozen_teacher_says_what_it_said_in_training():
     images = torch.rand(2, 3, 64, 64)
     learning = network(images)
     assert all(m.requires_grad for m in learning.values())
-    frozen = network.requires_grad_(False)(images)
+    with torch.no_grad():
+        frozen = network.requires_grad_(False)(images)
     for stride, m in learning.items():
         torch.testing.assert_close(frozen[stride], m.detach(), rtol=1e-5, atol=1e-4)
 
