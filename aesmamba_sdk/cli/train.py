@@ -29,7 +29,7 @@ _ARGUMENTS = {
     "checkpoint_minutes": "Time between checkpoints.",
 }
 
-_OTHER_ARGUMENTS = ("distillation", "bfloat16", "categories")
+_OTHER_ARGUMENTS = ("distillation", "bfloat16", "categories", "optimizer")
 
 
 class _DataType(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
@@ -93,6 +93,11 @@ _OPTIONS: Sequence[Callable[..., Any]] = (
         "--categories",
         type=click.Choice(["balanced", "plain", "none"]),
         help="Cross-entropy of scale categories beside the scores; balanced by default.",
+    ),
+    click.option(
+        "--optimizer",
+        type=click.Choice(["adamw", "muon"]),
+        help="AdamW by default; Muon moves the matrices of the encoder's blocks, in fewer steps.",
     ),
     _argument_options,
     click.option("--bfloat16/--float32", default=None, help="Default: bfloat16 on GPUs alone."),

@@ -25,6 +25,7 @@ from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.journal import Journal
+from aesmamba_sdk.train.optimizers import OptimizerName, Optimizers
 from aesmamba_sdk.train.views import augment, ruin
 
 CHECKPOINT_FILE = "checkpoint.pt"
@@ -42,6 +43,7 @@ class TrainingArguments:
             ``final_rate``.
         final_rate: last learning rate.
         weight_decay: of matrices and convolutions; norms, biases, A and D have none.
+        optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's blocks.
         image_size: side of the crops.
         distillation: weight of the teacher's maps; 0 for none.
         soft_targets: weight of the error to the teacher's scores of the same crop; 0 for none.
@@ -67,6 +69,7 @@ class TrainingArguments:
     warmup: float = 0.05
     final_rate: float = 1e-6
     weight_decay: float = 0.05
+    optimizer: OptimizerName = "adamw"
     image_size: int = 128
     distillation: float = 1.0
     soft_targets: float = 0.0
@@ -134,11 +137,11 @@ class Loop(ABC):
         self.averaged = {k: v.detach().clone() for k, v in model.state_dict().items()}
         self.best: dict[str, Any] | None = None
         self._order: tuple[int, Rows] | None = None
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups([model, self._extra], arguments.weight_decay),
-            lr=arguments.learning_rate,
-            betas=(0.9, 0.99),
-            fused=True,
+        self.optimizer = Optimizers(
+            [model, self._extra],
+            arguments.optimizer,
+            arguments.learning_rate,
+            arguments.weight_decay,
         )
         folder.mkdir(parents=True, exist_ok=True)
         self.journal = journal or Journal(folder)
@@ -310,23 +313,7 @@ class Loop(ABC):
                 f"{file} is of another model, and cannot go on with this one: choose another "
                 "folder, or delete it"
             ) from error
-        for group in self.optimizer.param_groups:
-            group["fused"] = True  # a checkpoint may be older than that
         self.step, self.averaged = state["step"], state["averaged"]
         self.best = state.get("best")  # not in checkpoints of earlier versions
         if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned
             self._log({"arguments": asdict(self.arguments)})
-
-
-def _decay_groups(modules: list[nn.Module], weight_decay: float) -> list[dict[str, Any]]:
-    """Weight decay for what multiplies features; none for norms, biases, A and D."""
-    decayed: list[nn.Parameter] = []
-    free: list[nn.Parameter] = []
-    for module in modules:
-        for name, parameter in module.named_parameters():
-            scan = name.endswith(("A_log", ".D", "dt_proj_bias"))
-            (free if parameter.ndim < 2 or scan else decayed).append(parameter)
-    return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": free, "weight_decay": 0.0},
-    ]

@@ -31,6 +31,7 @@ from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.judge import Judge, JudgeTrainer
 from aesmamba_sdk.train.loop import TrainingArguments
+from aesmamba_sdk.train.optimizers import OptimizerName
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
 from aesmamba_sdk.train.views import embed, predict
@@ -38,7 +39,7 @@ from aesmamba_sdk.train.views import embed, predict
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
-_RUINED, _SOFT_TARGETS, _EMA = 0.15, 2.0, 0.99
+_RUINED, _SOFT_TARGETS, _EMA = 0.15, 2.0, 0.995
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,20 @@ class Stage:
         size, epochs, rate = text.split(":")
         return cls(int(size), float(epochs), float(rate))
 
-    def arguments(self, seed: int, *, bfloat16: bool, soft_targets: float = 0) -> TrainingArguments:
+    def arguments(
+        self,
+        seed: int,
+        *,
+        bfloat16: bool,
+        soft_targets: float = 0,
+        optimizer: OptimizerName = "adamw",
+    ) -> TrainingArguments:
         """All that the recipe keeps fixed, at this resolution."""
         return TrainingArguments(
             epochs=self.epochs,
             image_size=self.size,
             learning_rate=self.rate,
+            optimizer=optimizer,
             soft_targets=soft_targets,
             ruined=_RUINED,
             ema=_EMA,
@@ -156,7 +165,10 @@ def main() -> None:
         teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
     for number, stage in enumerate(options.stages):
         arguments = stage.arguments(
-            seed + number, bfloat16=options.bfloat16, soft_targets=_SOFT_TARGETS
+            seed + number,
+            bfloat16=options.bfloat16,
+            soft_targets=_SOFT_TARGETS,
+            optimizer="muon",
         )
         folder = options.out / f"giaa-{number}"
         Trainer(model, photos, validation, folder, arguments, teacher).run()

@@ -18,5 +18,5 @@ def evaluate() -> None:
     """
 
 
-for _protocol in (ablation, fiaa, giaa, robustness):
+for _protocol in (ablation, fiaa, giaa, piaa, robustness):
     evaluate.add_command(_protocol)
