@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.data import data_folder
 from aesmamba_sdk.train.datasets import READERS, Dataset, read_dataset
@@ -71,6 +72,8 @@ def read_data(spec: str, split: str | None = None) -> Dataset:
 def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> Scored:
     """Score every photo as the SDK does, and bring the labels to the model's scale.
 
+    A model that reads captions is given those of each photo.
+
     Raises:
         DatasetError: a photo is missing or unreadable, or no attribute is known to both.
     """
@@ -82,7 +85,7 @@ def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> S
             f"{', '.join(known)}: nothing to compare"
         )
     features = np.concatenate(list(embed_dataset(backbone, dataset, progress)))
-    scores = backbone.scores(features)[:, [known.index(name) for name in shared]]
+    scores = _scores(backbone, features, dataset)[:, [known.index(name) for name in shared]]
     columns = [dataset.attributes.index(name) for name in shared]
     given = dataset.scores().double().numpy()[:, columns]
     labels = np.stack(
@@ -95,6 +98,20 @@ def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> S
     return Scored(
         shared, scores.astype(np.float64), labels, good_score(dataset, backbone.config.scale)
     )
+
+
+def _scores(
+    backbone: Backbone, features: NDArray[np.float32], dataset: Dataset
+) -> NDArray[np.float32]:
+    """Scores (photos, attributes), with the photos' captions where the model reads them."""
+    if backbone.config.text is None or backbone.config.reads != "caption":
+        return backbone.scores(features)
+    rows = []
+    for feature, sample in zip(features, dataset.samples, strict=True):
+        caption = clean_caption(sample.texts)
+        text = backbone.read_caption(caption) if caption else None
+        rows.append(backbone.scores(feature[None], text))
+    return np.concatenate(rows)
 
 
 def embed_dataset(

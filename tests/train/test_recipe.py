@@ -268,3 +268,14 @@ def test_a_bert_folder_becomes_the_text_encoder(captioned, toy_model, tmp_path):
     for name, value in bert.state_dict().items():
         if not name.startswith("pooler"):
             torch.testing.assert_close(kept[name], value, rtol=0, atol=0)
+
+
+def test_matrices_may_be_multiplied_in_bfloat16(captioned, toy_model, tmp_path):
+    arguments = made_runs.arguments("miaa", epochs=4, log_steps=5, bfloat16=True)
+    recipe = made_runs.recipe("miaa", captioned, toy_model, tmp_path / "run", arguments=arguments)
+    lines = train(recipe) and (tmp_path / "run/metrics.jsonl").read_text().splitlines()
+    losses = [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+    assert losses[-1] < losses[0]
+    assert load_model(tmp_path / "run/model").heads.heads["aesthetic"].score[0].weight.dtype is (
+        torch.float32
+    )
