@@ -15,7 +15,13 @@ import numpy as np
 
 from aesmamba_sdk.errors import DatasetError, SetupError
 from aesmamba_sdk.evaluate.data import Figures, good_score
-from aesmamba_sdk.evaluate.figures import Points, bar_chart, box_plot, scatter_plot
+from aesmamba_sdk.evaluate.figures import (
+    Points,
+    bar_chart,
+    box_plot,
+    require_matplotlib,
+    scatter_plot,
+)
 from aesmamba_sdk.evaluate.report import Result, Table
 from aesmamba_sdk.evaluate.statistics import Runs
 from aesmamba_sdk.metrics import accuracy, plcc, srcc
@@ -65,10 +71,14 @@ MBA = (
     Variant("Model-B", "Model-A and cross-entropy of the scale categories", categories="plain"),
     Variant("Model-C", "Model-A and balanced cross-entropy of the scale categories"),
 )
-SMP = tuple(
-    Variant(name, f"prompts of {', '.join(traits).replace('_', ' ') or 'nothing'}", characters=name)
-    for name, traits in CHARACTERS.items()
-)
+_TOLD = {
+    "none": "nothing",
+    "art": "artistic experience",
+    "photo": "photographic experience",
+    "personality": "the Big Five",
+    "all": "all that is known",
+}
+SMP = tuple(Variant(name, f"prompts tell {_TOLD[name]}", characters=name) for name in CHARACTERS)
 ABLATIONS: Mapping[str, Sequence[Variant]] = {"mba": MBA, "smp": SMP}
 
 
@@ -116,6 +126,7 @@ def ablate(
     """
     if name == "smp" and recipe.task != "piaa":
         raise SetupError(f"prompts belong to the task piaa, not to {recipe.task}")
+    require_matplotlib()  # before hours of training, not after them
     data = read_dataset(recipe.data, recipe.folder, split=test, scale=recipe.scale)
     recipe = replace(recipe, cache=recipe.cache or recipe.out / "cache")
     measured: dict[str, list[Measured]] = {}

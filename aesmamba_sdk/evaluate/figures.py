@@ -80,15 +80,25 @@ def scatter_plot(file: Path, series: Mapping[str, Points], across: str, up: str)
         panel.legend(frameon=False)
 
 
-@contextmanager
-def _panel(file: Path) -> Iterator[Any]:
-    """One panel, saved when the block ends."""
+def require_matplotlib() -> None:
+    """
+    Raises:
+        SetupError: it is not installed.
+    """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise SetupError(
             "pictures need matplotlib: pip install 'aesmamba-sdk[train]'", code="no_matplotlib"
         ) from error
+
+
+@contextmanager
+def _panel(file: Path) -> Iterator[Any]:
+    """One panel, saved when the block ends."""
+    require_matplotlib()
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(7, 4), layout="constrained")
     panel = figure.subplots()
     yield panel
