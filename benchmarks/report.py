@@ -47,7 +47,7 @@ def write(folder: Path, results: Sequence[Result], where: dict[str, Cell]) -> Pa
     facts = [f"- {name}: {text(value)}" for name, value in where.items()]
     file = folder / f"{stem}.md"
     lines = ["# Benchmark", "", *facts, *map(table_markdown, tables)]
-    file.write_text("\n".join(lines), "utf-8")
+    file.write_text("\n".join(lines) + "\n", "utf-8")
     record = {"machine": where, "results": [result.to_dict() for result in results]}
     file.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n", "utf-8")
     return file

@@ -199,7 +199,7 @@ def _within(scores: Figures, labels: Figures) -> float:
 
 
 def _mba(measured: Mapping[str, list[Measured]], recipe: Recipe, data: Dataset) -> list[Table]:
-    """Figures 6 and 7 of the paper, as tables and pictures."""
+    """Figures 6 and 7 of the paper, as tables and pictures; ± is the deviation over seeds."""
     table = Table("Multitask balanced adaptation", ("variant", "what it is", *INDICES), decimals=3)
     bars = {}
     for variant in MBA:
@@ -207,7 +207,6 @@ def _mba(measured: Mapping[str, list[Measured]], recipe: Recipe, data: Dataset) 
         bars[variant.name] = [Runs.of(figures) for figures in means.T]
         table.add(variant.name, variant.said, *bars[variant.name])
     bar_chart(recipe.out / "mba.png", INDICES, bars, "mean over the attributes")
-    table.notes.append("Mean and deviation over runs of different seeds.")
     return [table, _category_table(measured, recipe, data)]
 
 
@@ -261,7 +260,7 @@ def _smp(measured: Mapping[str, list[Measured]], out: Path) -> list[Table]:
     }
     box_plot(out / "people.png", {k: v.tolist() for k, v in people.items()}, "SRCC of each person")
     count = len(measured[GENERIC][0].indices)
-    table.notes.append(f"Means over {count} people; mean and deviation over runs.")
+    table.notes.append(f"Means over {count} people.")
     return [table]
 
 

@@ -182,7 +182,12 @@ def calibration_bars(scored: Scored) -> list[Bar]:
     lies = [_lie(*_pair(scored, i, every)) for i in range(len(scored.attributes))]
     return [
         Bar("largest mean error", max(abs(e) for e, _ in lies), MEAN_ERROR_BAR, "at most"),
-        Bar("largest |slope - 1|", max(abs(s - 1) for _, s in lies), SLOPE_BAR, "at most"),
+        Bar(
+            "largest distance of a slope from 1",
+            max(abs(s - 1) for _, s in lies),
+            SLOPE_BAR,
+            "at most",
+        ),
     ]
 
 

@@ -21,7 +21,7 @@ Points = Sequence[tuple[float, float]]
 def bar_chart(
     file: Path, groups: Sequence[str], series: Mapping[str, Sequence[Runs]], label: str
 ) -> None:
-    """Bars beside each other, their deviations as whiskers.
+    """Bars beside each other, deviations of several runs as whiskers.
 
     Args:
         groups: what lies along the axis.
@@ -36,7 +36,8 @@ def bar_chart(
         for i, (name, runs) in enumerate(series.items()):
             places = np.arange(len(groups)) + (i - (len(series) - 1) / 2) * width
             means, deviations = [run.mean for run in runs], [run.sd for run in runs]
-            panel.bar(places, means, width * 0.9, yerr=deviations, capsize=3, label=name)
+            whiskers = deviations if any(run.runs > 1 for run in runs) else None
+            panel.bar(places, means, width * 0.9, yerr=whiskers, capsize=3, label=name)
         panel.set_xticks(range(len(groups)), groups)
         panel.axhline(0, color="black", linewidth=0.8)
         panel.set_ylabel(label)

@@ -127,7 +127,7 @@ def table_markdown(table: Table) -> str:
     lines = ["", f"**{table.title}**", "", *map(_line, [table.columns, marks, *rows])]
     for note in table.notes:
         lines += ["", note]
-    return "\n".join([*lines, ""])
+    return "\n".join(lines)
 
 
 def text(cell: Cell, decimals: int | None = None) -> str:
@@ -138,7 +138,8 @@ def text(cell: Cell, decimals: int | None = None) -> str:
         value, low, high = (_number(x, decimals) for x in (cell.value, cell.low, cell.high))
         return f"{value} [{low}, {high}]"
     if isinstance(cell, Runs):
-        return f"{_number(cell.mean, decimals)} ± {_number(cell.sd, decimals)}"
+        deviation = f" ± {_number(cell.sd, decimals)}" if cell.runs > 1 else ""
+        return f"{_number(cell.mean, decimals)}{deviation}"
     return _number(cell, decimals) if isinstance(cell, float) else str(cell)
 
 
@@ -157,7 +158,8 @@ def _numeric(table: Table, column: int) -> bool:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    escaped = (cell.replace("|", "\\|") for cell in cells)
+    return f"| {' | '.join(escaped)} |"
 
 
 def _table_record(table: Table) -> dict[str, Any]:

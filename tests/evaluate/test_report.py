@@ -17,7 +17,7 @@ def result():
     table = Table("Ranks [bold]", ("who", "SRCC"), decimals=3, notes=["One seed."])
     table.add("art", Estimate(0.62349, 0.5561, 0.68))
     table.add("mean", 0.5)
-    bars = [Bar("SRCC", 0.62349, 0.74), Bar("error", -0.02, 0.05, "at most"), Bar("gain", 0, 0)]
+    bars = [Bar("SRCC", 0.62349, 0.74), Bar("|error|", -0.02, 0.05, "at most"), Bar("gain", 0, 0)]
     return Result("giaa", [table], bars, {"model": "toy@1", "seed": 42})
 
 
@@ -30,6 +30,7 @@ def result():
         (-0.02, 3, "-0.020"),
         (Estimate(0.5, -0.1, 0.75), 2, "0.50 [-0.10, 0.75]"),
         (Runs(0.707, 0.0049, 10), 3, "0.707 ± 0.005"),
+        (Runs(0.707, 0.0, 1), 3, "0.707"),
         (7, 3, "7"),
         (None, 3, ""),
     ],
@@ -45,7 +46,7 @@ def test_markdown_has_every_table_and_the_bars(result):
     assert "| --- | --: |" in lines
     assert "| art | 0.623 [0.556, 0.680] |" in lines
     assert "| SRCC | ≥ 0.74 | 0.623 | MISSED |" in lines
-    assert "| error | ≤ 0.05 | -0.020 | met |" in lines
+    assert r"| \|error\| | ≤ 0.05 | -0.020 | met |" in lines
     assert "One seed." in lines
 
 
