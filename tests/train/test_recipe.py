@@ -15,6 +15,9 @@ from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import CheckpointError, DatasetError, SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.folder import load_model
+from aesmamba_sdk.photos import load_photo
+from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.recipe import train
 from aesmamba_sdk.train.start import Start
@@ -126,10 +129,18 @@ def opinionated(tmp_path):
 
 
 def test_p_learns_what_people_like_from_their_prompts(opinionated, toy_model, tmp_path):
-    arguments = made_runs.arguments("piaa", epochs=10)
+    arguments = made_runs.arguments("piaa", epochs=10, validation_steps=40)
     recipe = made_runs.recipe("piaa", opinionated, toy_model, tmp_path / "run", arguments=arguments)
     outcome = train(recipe)
-    assert outcome.validation["srcc_aesthetic"] > 0.9, "on people and photos it has not seen"
+    assert outcome.validation["srcc_aesthetic"] > 0.8, "on people and photos it has not seen"
+    light = made_runs.colours(tmp_path / "unseen", 30, seed=1).mean(1)
+    with AesMamba(outcome.model, device="cpu") as sdk:
+        photos = [load_photo(tmp_path / f"unseen/{i}.png").image for i in range(30)]
+        features = sdk.backbone(photos)
+        for level, likes in (("beginner", light), ("expert", -light)):
+            prompt = SubjectPrompt(Traits(art_experience=level)).for_model()
+            scores = sdk.backbone.scores(features, sdk.backbone.read(prompt))
+            assert srcc(scores[:, 0], likes) > 0.9
 
 
 @pytest.mark.parametrize("task", ["giaa", "piaa"])
@@ -137,7 +148,10 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(task, bright, opinionated, t
     data = bright if task == "giaa" else opinionated
 
     def run(out, step=None):
-        arguments = made_runs.arguments(task, epochs=2, checkpoint_minutes=0, log_steps=1)
+        epochs = {"giaa": 2, "piaa": 0.5}[task]
+        arguments = made_runs.arguments(
+            task, epochs=epochs, checkpoint_minutes=0, log_steps=1, validation_steps=5
+        )
         recipe = made_runs.recipe(task, data, toy_model, tmp_path / out, arguments=arguments)
         return train(recipe, progress=lambda what, done, _: _die(what, done, step))
 
@@ -246,7 +260,9 @@ def test_a_models_maps_and_scores_are_distilled(bright, toy_model, tmp_path):
     short = made_runs.arguments("fiaa", epochs=5)
     recipe = made_runs.recipe("fiaa", bright, toy_model, tmp_path / "teacher", arguments=short)
     teacher = train(recipe).model
-    arguments = made_runs.arguments("giaa", distillation=1.0, soft_targets=1.0, log_steps=1)
+    arguments = made_runs.arguments(
+        "giaa", distillation=1.0, soft_targets=1.0, log_steps=1, epochs=12
+    )
     student = toy.save_toy(tmp_path / "student", seed=1)
     recipe = made_runs.recipe("giaa", bright, student, tmp_path / "run", arguments=arguments)
     train(dataclasses.replace(recipe, teacher=str(teacher)))
