@@ -73,7 +73,7 @@ class Recipe:
     validation: float | str = 0.1
     scale: Scale | None = None
     characters: str = "all"
-    start: Start = dataclasses.field(default_factory=lambda: Start())
+    start: Start = dataclasses.field(default_factory=Start)
     teacher: str | None = None
     cache: Path | None = None
     name: str | None = None
