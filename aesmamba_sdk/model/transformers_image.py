@@ -18,6 +18,10 @@ from torch import Tensor, nn
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.config import TransformersImageConfig
 
+Colour = tuple[float, float, float]
+_IMAGENET_MEAN = (0.485, 0.456, 0.406)
+_IMAGENET_STD = (0.229, 0.224, 0.225)
+
 
 class TransformersImage(nn.Module):
     """(batch, 3, H, W) normalised images to f_v as one token, (batch, 1, 1, d).
@@ -101,9 +105,7 @@ def from_transformers(source: str, *, image_size: int) -> TransformersImage:
             return TransformersImage(describe(settings))
         if file.is_file():
             return TransformersImage(describe(AutoConfig.from_pretrained(file)))
-        if not file.is_dir():  # asked only for what is here: transformers itself would go online
-            file = Path(snapshot_download(source, local_files_only=True))
-        pretrained = AutoModel.from_pretrained(file, local_files_only=True)
+        pretrained = AutoModel.from_pretrained(_folder(source), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"no image network {source!r} is here. Give a kind such as resnet, vit, swin or "
@@ -115,6 +117,29 @@ def from_transformers(source: str, *, image_size: int) -> TransformersImage:
     own = encoder.network.state_dict()
     encoder.network.load_state_dict({k: v for k, v in pretrained.state_dict().items() if k in own})
     return encoder
+
+
+def input_statistics(source: str) -> tuple[Colour, Colour]:
+    """Mean and deviation of the pixels, 0-1, that a network was trained on; else ImageNet's.
+
+    Args:
+        source: as :func:`from_transformers` takes it, and of something that is there.
+    """
+    from transformers import CONFIG_MAPPING
+
+    record: dict[str, Any] = {}
+    if source not in CONFIG_MAPPING and not Path(source).is_file():
+        file = _folder(source) / "preprocessor_config.json"
+        record = json.loads(file.read_text()) if file.is_file() else {}
+    mean, std = record.get("image_mean", _IMAGENET_MEAN), record.get("image_std", _IMAGENET_STD)
+    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+
+
+def _folder(source: str) -> Path:
+    """A folder, or that of an earlier download; asked by name, transformers would go online."""
+    if Path(source).is_dir():
+        return Path(source)
+    return Path(snapshot_download(source, local_files_only=True))
 
 
 def _token(output: Any) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +15,13 @@ from aesmamba_sdk.model.config import CLIP_MEAN, CLIP_STD, ENCODERS, AesMambaCon
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.model.text import TextConfig, TextEncoder, TextTokenizer
-from aesmamba_sdk.model.transformers_image import from_transformers
+from aesmamba_sdk.model.transformers_image import Colour, from_transformers, input_statistics
 from aesmamba_sdk.paths import home_folder
 from aesmamba_sdk.train.attributes import attribute_head, start_at_means
 from aesmamba_sdk.train.datasets import Dataset
 from aesmamba_sdk.train.tasks import Examples, Task
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 _HEADS = (12, 8, 6, 4, 3, 2, 1)
-Colour = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -124,16 +120,8 @@ def _find(start: Start, image_size: int) -> _Parts:
     source = start.encoder or "nano"
     if source in ENCODERS:
         return _Parts(build_encoder(ENCODERS[source]), CLIP_MEAN, CLIP_STD)
-    mean, std = _preprocessing(Path(source))
-    return _Parts(from_transformers(source, image_size=image_size), mean, std)
-
-
-def _preprocessing(folder: Path) -> tuple[Colour, Colour]:
-    """Mean and deviation that a network was trained with; ImageNet's where nothing tells."""
-    file = folder / "preprocessor_config.json"
-    record = json.loads(file.read_text()) if file.is_file() else {}
-    mean, std = record.get("image_mean", _IMAGENET_MEAN), record.get("image_std", _IMAGENET_STD)
-    return (mean[0], mean[1], mean[2]), (std[0], std[1], std[2])
+    encoder = from_transformers(source, image_size=image_size)
+    return _Parts(encoder, *input_statistics(source))
 
 
 def _text(

@@ -11,11 +11,17 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModel
 
-from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.errors import CheckpointError, PersonalizeError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.model.folder import load_model, save_model
-from aesmamba_sdk.model.transformers_image import TransformersImage, describe, from_transformers
+from aesmamba_sdk.model.transformers_image import (
+    TransformersImage,
+    describe,
+    from_transformers,
+    input_statistics,
+)
+from aesmamba_sdk.personalize.network import PersonalNetwork
 from tests import toy
 
 SMALL = {
@@ -86,6 +92,21 @@ def test_a_model_folder_keeps_the_network(kind, tmp_path):
     assert scores.shape == (1, encoder.config.features)
 
 
+def test_people_can_change_its_heads_or_all_of_it_but_no_last_stage():
+    encoder = small("vit")
+    config = dataclasses.replace(toy.CONFIG, encoder=encoder.config, fusion_heads=2)
+    model = AesMamba(config, with_text=False)
+    text, mask = torch.zeros(1, 3, encoder.config.features), torch.ones(1, 3)
+    assert any(n.startswith("encoder.") for n in _adaptable(model, text, mask, "all"))
+    assert not any(n.startswith("encoder.") for n in _adaptable(model, text, mask, "heads"))
+    with pytest.raises(PersonalizeError, match="no last stage to reach: use heads or all"):
+        _adaptable(model, text, mask, "stage")
+
+
+def _adaptable(model, text, mask, reach) -> list[str]:
+    return list(PersonalNetwork(model, text, mask, reach).adaptable())
+
+
 def test_random_networks_of_a_kind_and_of_a_configuration(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"model_type": "resnet"} | SMALL["resnet"]))
@@ -100,6 +121,15 @@ def test_weights_of_a_folder_are_kept(tmp_path):
     encoder = from_transformers(str(tmp_path), image_size=32)
     for name, value in encoder.network.state_dict().items():
         torch.testing.assert_close(value, expected[name], rtol=0, atol=0)
+
+
+def test_pixels_are_normalised_as_the_weights_were_trained(tmp_path):
+    assert input_statistics("resnet") == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert input_statistics(str(tmp_path))[0] == (0.485, 0.456, 0.406)
+    half = [0.5, 0.5, 0.5]
+    record = {"image_mean": half, "image_std": half}
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(record))
+    assert input_statistics(str(tmp_path)) == (tuple(half), tuple(half))
 
 
 @pytest.mark.parametrize("source", ["resnot", "bert"])
