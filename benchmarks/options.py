@@ -19,7 +19,7 @@ class Options:
         company: networks to measure them against.
         scanned: presets whose scans are measured alone.
         states: N of these scans.
-        photos: in each folder of photos.
+        photos: in each folder of photos; a day's outing, over which a cold start is spread.
         megapixels: of the photos, a folder each.
         patience: multiplies the time that is spent on every figure.
     """
@@ -31,7 +31,7 @@ class Options:
     company: tuple[str, ...] = ("swin_t", "convnext_t", "resnet50", "mobilenet_v2")
     scanned: tuple[str, ...] = ("nano", "tiny")
     states: tuple[int, ...] = (1, 16)
-    photos: int = 64
+    photos: int = 128
     megapixels: tuple[int, ...] = (24, 12)
     patience: float = 1.0
 

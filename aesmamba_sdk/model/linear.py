@@ -44,7 +44,7 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         return F.linear(x, weight, bias)
     y: Tensor
     if torch.is_grad_enabled():
-        y = _Linear.apply(x, weight, bias)
+        y = _Linear.apply(x, weight, bias, None)
     else:
         y = fused(x, weight, bias, "none", [], "")
     return y
@@ -68,9 +68,15 @@ def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
 
 def linear_add(layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
     """``residual + layer(x)``."""
-    if not _can_fuse(layer, x) or (fused := _fused_linear()) is None:
+    if type(layer) is not nn.Linear or not _serves(x) or residual.dtype != x.dtype:
         return residual + linear(layer, x)
-    y: Tensor = fused.binary(x, residual, _weight(layer), layer.bias, "add")
+    if (fused := _fused_linear()) is None:
+        return residual + linear(layer, x)
+    y: Tensor
+    if torch.is_grad_enabled():
+        y = _Linear.apply(x, layer.weight, layer.bias, residual)
+    else:
+        y = fused.binary(x, residual, _weight(layer), layer.bias, "add")
     return y
 
 
@@ -80,12 +86,19 @@ def linear_report() -> str:
 
 
 class _Linear(torch.autograd.Function):
-    """``F.linear``; the gradient of the weight stays with torch, whose product is faster there."""
+    """``F.linear``, and a residual sum where there is one; the gradient of the weight stays with
+    torch, whose product is faster there."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y: Tensor = _fused_linear()(x, weight, bias, "none", [], "")
+        y: Tensor
+        if residual is None:
+            y = _fused_linear()(x, weight, bias, "none", [], "")
+        else:
+            y = _fused_linear().binary(x, residual, weight, bias, "add")
         return y
 
     @staticmethod
@@ -97,7 +110,8 @@ class _Linear(torch.autograd.Function):
         wanted = ctx.needs_input_grad
         dx = _fused_linear()(dy, weight.t(), None, "none", [], "") if wanted[0] else None
         dweight = _transposed_product(rows, x.flatten(0, -2)) if wanted[1] else None
-        return dx, dweight, rows.sum(0) if wanted[2] else None
+        dbias = rows.sum(0) if wanted[2] else None
+        return dx, dweight, dbias, dy if wanted[3] else None
 
 
 def _transposed_product(a: Tensor, b: Tensor) -> Tensor:

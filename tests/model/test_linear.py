@@ -55,7 +55,8 @@ def test_strided_input_is_read_as_it_is_laid_out(layer: nn.Linear) -> None:
 def gradients(run: Callable[[], Tensor], *wanted: Tensor) -> tuple[Tensor, ...]:
     out = run()
     weights = torch.linspace(-1, 1, out.numel()).view_as(out)
-    return torch.autograd.grad((out * weights).sum(), wanted)
+    loss = (out * weights).sum()
+    return torch.autograd.grad(loss, wanted, materialize_grads=True)
 
 
 @pytest.mark.usefixtures("either_path")
@@ -66,12 +67,13 @@ def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) ->
     layer = nn.Linear(24, 40, bias=bias)
     x = torch.randn(shape, requires_grad=True)
     residual = torch.randn(*shape[:-1], 40, requires_grad=True)
-    wanted = (x, *layer.parameters())
+    wanted = (x, residual, *layer.parameters())
     for ours, plain in (
         (lambda: linear(layer, x), lambda: layer(x)),
         (lambda: linear_gelu(layer, x), lambda: F.gelu(layer(x))),
         (lambda: linear_add(layer, x, residual), lambda: layer(x) + residual),
     ):
+        torch.testing.assert_close(ours(), plain())
         for got, want in zip(gradients(ours, *wanted), gradients(plain, *wanted), strict=True):
             torch.testing.assert_close(got, want)
 
