@@ -47,35 +47,38 @@ class Scoring:
     def _score_batch(self, batch: list[tuple[Embedded, Embedded]]) -> Iterator[Score]:
         features = [(s.feature, o.feature) for s, o in batch]
         good = [(s, o) for s, o in features if s is not None and o is not None]
-        generic, values = self._values(good)
+        generic, values, deviations = self._values(good)
         row = 0
         for shared, own in batch:
             if shared.feature is None or own.feature is None:
                 yield self._failure(shared, own)
             else:
-                yield self._success(shared.path, generic[row], float(values[row]))
+                std = None if deviations is None else float(deviations[row])
+                yield self._success(shared.path, generic[row], float(values[row]), std)
                 row += 1
 
-    def _values(self, features: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-        """Generic scores (n, attributes) and what the user's value is (n,)."""
+    def _values(self, features: list[tuple[Array, Array]]) -> tuple[Array, Array, Array | None]:
+        """Generic scores (n, attributes), what the user's value is (n,), and how sure that is."""
         if not features:
-            return np.zeros((0, 1), np.float32), np.zeros(0, np.float32)
+            return np.zeros((0, 1), np.float32), np.zeros(0, np.float32), None
         shared, own = (np.stack(side) for side in zip(*features, strict=True))
         generic = self.backbone.scores(shared, self.text)
         if self.personal is None:
-            return generic, generic[:, 0]
-        return generic, self.personal.scores(own, generic[:, 0])
+            return generic, generic[:, 0], None
+        value = generic[:, 0]
+        personal = self.personal
+        return generic, personal.scores(own, value), personal.deviations(own, value)
 
-    def _success(self, path: str | None, generic: Array, value: float) -> Score:
+    def _success(self, path: str | None, generic: Array, value: float, std: float | None) -> Score:
         config = self.backbone.config
         # The reference photos have no captions: no rank among them holds for a photo with one.
         reference = None if self.text is not None else self.backbone.reference_values
-        method = std = None
+        method = None
         if self.user is not None:
             method = "generic"
         if self.personal is not None:
             reference = self.personal.reference_values
-            method, std = self.personal.record.method, self.personal.record.std
+            method = self.personal.record.method
         named = dict(zip(config.attributes, map(float, generic), strict=True))
         return Score(
             path=path,

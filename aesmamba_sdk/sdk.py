@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.embeddings.cache import EmbeddingCache
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
     from aesmamba_sdk.model.backbone import Backbone
-    from aesmamba_sdk.personalize.network import Reach
+    from aesmamba_sdk.personalize.methods import Method
     from aesmamba_sdk.personalize.scorer import PersonalScorer
     from aesmamba_sdk.personalize.support import Gathered
     from aesmamba_sdk.photos import PhotoSource
@@ -214,7 +214,7 @@ class AesMamba:
         *,
         shots: int | None = None,
         scale: Scale | None = None,
-        reach: Reach = "heads",
+        method: Method = "auto",
         seed: int = 42,
         dry_run: bool = False,
         progress: Progress | None = None,
@@ -227,10 +227,11 @@ class AesMamba:
                 learn again from the stored ratings.
             shots: learn from so many ratings at most, chosen by ``seed``.
             scale: range of the ratings, unless they declare it; 1-5 by default.
-            reach: what may change: fusion and head; also the encoder's last ``stage``; ``all``.
+            method: one of ``personalize.methods.METHODS``; ``auto`` is chosen by the evidence.
             seed: of everything random.
             dry_run: evaluate only; nothing is stored.
-            progress: is told how far it is.
+            progress: is told how far it is; to cancel, raise an exception in it: it comes back
+                to the caller, and the model from before still serves.
 
         Raises:
             UserNotFoundError: no such user.
@@ -248,25 +249,26 @@ class AesMamba:
         version = self.models.next_version(person.name)
         place = paths.user_folder(self.home, person.name) / f"v{version:04}"
         with new_version(place, keep=not dry_run) as folder:
-            record, evaluation = fit_personal(
+            fitted = fit_personal(
                 folder,
                 self.backbone,
                 support,
                 SubjectPrompt(person.traits).for_model(),
-                reach=reach,
+                method=method,
                 seed=seed,
                 progress=progress and (lambda done, total: progress("training", done, total)),
             )
+            record = fitted.record
             report = PersonalizeReport(
                 user=person.name,
                 version=None if dry_run else version,
                 method=record.method,
                 shots=record.shots,
                 seconds=round(time.monotonic() - started, 2),
-                **vars(evaluation),
+                **vars(fitted.evaluation),
                 trust=record.trust,
                 size=folder_size(folder),
-                problems=gathered.problems,
+                problems=gathered.problems + fitted.notes,
             )
         if not dry_run:
             self.models.activate(

@@ -257,10 +257,10 @@ class TestPeople:
         assert not any((home / "personal").rglob("*.safetensors"))
         assert sdk.users.list() == []
 
-    @pytest.mark.parametrize("reach", ["stage", "all"])
-    def test_an_adapter_in_the_encoder_serves_like_any_other(self, sdk, photos, table, reach):
+    @pytest.mark.parametrize("method", ["lora-stage", "lora-all"])
+    def test_an_adapter_in_the_encoder_serves_like_any_other(self, sdk, photos, table, method):
         sdk.users.add("alice")
-        assert sdk.personalize("alice", table, reach=reach).method == "lora"
+        assert sdk.personalize("alice", table, method=method).method == "lora"
         first, again = ([s.value for s in sdk.score_many(photos, user="alice")] for _ in range(2))
         assert first == again
         assert srcc(first, [toy.brightness(p) for p in photos]) > 0.5

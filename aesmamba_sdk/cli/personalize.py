@@ -17,6 +17,7 @@ from aesmamba_sdk.cli.output import (
     tell,
     write_records,
 )
+from aesmamba_sdk.personalize.methods import METHODS
 from aesmamba_sdk.scores import Scale
 
 if TYPE_CHECKING:
@@ -43,11 +44,11 @@ _COLUMNS = (
 @click.option("--shots", type=click.IntRange(min=2), help="Learn from so many ratings at most.")
 @click.option("--scale", type=ScaleType(), help="Range of the ratings, e.g. 1-7. Default: 1-5.")
 @click.option(
-    "--reach",
-    type=click.Choice(["heads", "stage", "all"]),
-    default="heads",
+    "--method",
+    type=click.Choice(METHODS),
+    default="auto",
     show_default=True,
-    help="What may change: fusion and head; the encoder's last stage too; all of it.",
+    help="How to learn: by the evidence; the scale alone; a closed-form head; LoRA adapters.",
 )
 @click.option("--seed", default=42, show_default=True, help="Of everything random.")
 @click.option("--dry-run", is_flag=True, help="Only tell how well it would work.")
@@ -58,7 +59,7 @@ def personalize(
     rated_photos: Path | None,
     shots: int | None,
     scale: Scale | None,
-    reach: Any,
+    method: Any,
     seed: int,
     dry_run: bool,
     form: Format | None,
@@ -83,7 +84,7 @@ def personalize(
             rated_photos,
             shots=shots,
             scale=scale,
-            reach=reach,
+            method=method,
             seed=seed,
             dry_run=dry_run,
             progress=progress,
@@ -110,12 +111,16 @@ def describe(report: PersonalizeReport) -> str:
             "held-out ratings    generic  personal",
             f"  rank correlation  {report.generic_srcc:7.2f}  {report.srcc:8.2f}",
             f"  mean error        {report.generic_mae:7.2f}  {report.mae:8.2f}",
-            _describe_trust(report.trust),
+            _describe_trust(report),
         ]
     return "\n".join(lines)
 
 
-def _describe_trust(trust: float) -> str:
-    if trust == 0:
+def _describe_trust(report: PersonalizeReport) -> str:
+    if report.trust == 0:
         return "no taste beyond the scale was found yet: the generic score, on your scale"
-    return f"the score is {trust:.0%} learned taste, the rest generic; more ratings raise this"
+    if report.method == "bayes":
+        return f"learned taste counts {report.trust:.0%}; every score says how sure it is"
+    return (
+        f"the score is {report.trust:.0%} learned taste, the rest generic; more ratings raise this"
+    )

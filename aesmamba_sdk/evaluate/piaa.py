@@ -137,8 +137,8 @@ class _Rotation:
             replace(group, generic=held)
             for group, held in zip(training, np.split(head.held_out, ends), strict=True)
         ]
-        self.fitted = Baseline(head(self.group.features), fit_prior(unseen, "fitted"))
-        self.shipped = Baseline(self.group.generic, fit_prior(training, "shipped"))
+        self.fitted = Baseline(head(self.group.features), fit_prior(unseen, "fitted", "training"))
+        self.shipped = Baseline(self.group.generic, fit_prior(training, "shipped", "training"))
         self.count = (~np.isnan(self.group.ratings)).sum(0)
         self.sum = np.nansum(self.group.ratings, 0)
 

@@ -17,7 +17,7 @@ from aesmamba_sdk.personalize.blend import Affine, Vector
 from aesmamba_sdk.personalize.taste import TastePrior
 
 _TRUST_EVIDENCE = 4.0
-"""Prior weight of full trust, in units of (addition / noise)²."""
+"""Weight of what trust is before any rating, in units of addition² / noise."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +47,17 @@ def hold_out(evidence: Evidence, generic: NDArray[np.floating], groups: Sequence
     return HeldOut(affine, personal, std)
 
 
-def trust_in(found: HeldOut, ratings: Vector, noise: float) -> float:
-    """Weight (0-1) of the head: regression of what the affine score misses on what it adds."""
+def trust_in(found: HeldOut, evidence: Evidence) -> float:
+    """Weight (0-1) of the head: regression of what the affine score misses on what it adds.
+
+    A head whose prior was learned from people starts trusted, another has to earn it.
+    """
     addition = found.personal - found.affine
-    gained = float(addition @ (ratings - found.affine)) / noise + _TRUST_EVIDENCE
-    return float(np.clip(gained / (float(addition @ addition) / noise + _TRUST_EVIDENCE), 0, 1))
+    start = _TRUST_EVIDENCE if evidence.prior.learned else 0.0
+    missed = evidence.said.ratings - found.affine
+    gained = float(addition @ missed) / evidence.noise + start
+    size = float(addition @ addition) / evidence.noise + _TRUST_EVIDENCE
+    return float(np.clip(gained / size, 0.0, 1.0))
 
 
 def blend(posterior: Posterior, affine: Affine, trust: float, generic_center: float) -> Posterior:
@@ -76,6 +82,6 @@ def fit_auto(
     """
     evidence = Evidence(prior, said)
     found = hold_out(evidence, generic, groups)
-    trust = trust_in(found, said.ratings, evidence.noise)
+    trust = trust_in(found, evidence)
     affine = Affine.fit(generic.astype(np.float64), said.ratings)
     return blend(evidence.posterior(), affine, trust, prior.generic_center), found, trust

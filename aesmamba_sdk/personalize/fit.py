@@ -1,28 +1,32 @@
-"""From a person's ratings to a personal model folder."""
+"""From a person's ratings to a personal model folder, by any of the methods."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.metrics import srcc
-from aesmamba_sdk.model.backbone import Array, Backbone
-from aesmamba_sdk.model.preprocess import prepare
-from aesmamba_sdk.personalize.blend import UNKNOWN_STD, Affine, Vector, trust
-from aesmamba_sdk.personalize.folder import PersonalRecord, save_record, save_text
-from aesmamba_sdk.personalize.network import PersonalNetwork, Reach
+from aesmamba_sdk.personalize.auto import HeldOut, blend, hold_out, trust_in
+from aesmamba_sdk.personalize.bayes import Evidence, Observations
+from aesmamba_sdk.personalize.blend import UNKNOWN_STD, Affine, Vector
+from aesmamba_sdk.personalize.folder import PersonalRecord, save_record
+from aesmamba_sdk.personalize.head import PersonalHead
+from aesmamba_sdk.personalize.methods import REACH_OF, Method
+from aesmamba_sdk.personalize.taste import prior_of
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.model.backbone import Backbone
 
 MINIMUM_SHOTS = 2
-_LORA_SHOTS = 5  # below, a held-out rating says nothing
+_TASTE_SHOTS = 5  # below, a held-out rating says nothing
 _LEAST_GROUPS = 3
-_DECODE_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -34,22 +38,52 @@ class Support:
         ratings: (n,) on the backbone's scale.
         groups: what each photo belongs with; a group is held out as one.
         load: decodes photo i; called only where the adapter reaches into the encoder.
+        chosen, passed: f_v of photos preferred, and of those they were preferred to, (m, d).
     """
 
-    features: Array
+    features: NDArray[np.float32]
     ratings: Vector
     groups: Sequence[str]
     load: Callable[[int], Image.Image]
+    chosen: NDArray[np.float32] | None = None
+    passed: NDArray[np.float32] | None = None
+
+    @property
+    def choices(self) -> int:
+        return 0 if self.chosen is None else len(self.chosen)
+
+    @property
+    def tells_taste(self) -> bool:
+        """Whether there is more to learn than how the person uses the scale."""
+        if self.choices:
+            return True
+        enough = len(self.ratings) >= _TASTE_SHOTS and len(set(self.groups)) >= _LEAST_GROUPS
+        return enough and bool(np.ptp(self.ratings) > 0)
 
 
 @dataclass(frozen=True)
 class Evaluation:
     """How well held-out ratings of the support were predicted; ``None`` with too few."""
 
-    srcc: float | None
-    mae: float | None
-    generic_srcc: float | None
-    generic_mae: float | None
+    srcc: float | None = None
+    mae: float | None = None
+    generic_srcc: float | None = None
+    generic_mae: float | None = None
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A personal model that was made.
+
+    Attributes:
+        record: what is known of it.
+        evaluation: on ratings held out.
+        notes: what the person should know of how it was made.
+    """
+
+    record: PersonalRecord
+    evaluation: Evaluation
+    notes: list[str] = field(default_factory=list)
 
 
 def fit_personal(
@@ -58,100 +92,107 @@ def fit_personal(
     support: Support,
     prompt: str,
     *,
-    reach: Reach = "heads",
+    method: Method = "auto",
     seed: int = 42,
     progress: Callable[[int, int], None] | None = None,
-) -> tuple[PersonalRecord, Evaluation]:
-    """Train a personal model and write it to ``folder``.
+) -> Fitted:
+    """Make a personal model and write it to ``folder``.
 
     With fewer than five ratings or three groups, or ratings that are all the same, only the
-    person's use of the scale is learned.
+    person's use of the scale is learned, whatever the method.
 
     Raises:
-        PersonalizeError: fewer than two ratings, or the model cannot be personalized.
+        PersonalizeError: fewer than two ratings and no choices, or the model cannot be
+            personalized by this method.
     """
     count = len(support.ratings)
-    if count < MINIMUM_SHOTS:
+    if count < MINIMUM_SHOTS and not support.choices:
         raise PersonalizeError(
             f"{count} usable rating(s): rate at least {MINIMUM_SHOTS} photos, better 10 or more",
             code="too_few_ratings",
         )
-    if backbone.model.fusion is None:
-        raise PersonalizeError(
-            f"model {backbone.config.name!r} has no fusion with text and cannot be personalized; "
-            "use a model that has, such as nano",
-            code="no_fusion",
-        )
-    generic = backbone.scores(support.features)[:, 0].astype(np.float64)
+    generic = _generic(backbone, support.features)
     record = PersonalRecord(
         backbone=backbone.hash,
         method="affine",
-        reach=reach,
-        affine=Affine.fit(generic, support.ratings),
+        reach="heads",
+        affine=Affine.fit(generic, support.ratings) if count else _IDENTITY,
         trust=0.0,
         std=UNKNOWN_STD,
         shots=count,
         seed=seed,
         prompt=prompt,
     )
-    evaluation = Evaluation(None, None, None, None)
-    enough = count >= _LORA_SHOTS and len(set(support.groups)) >= _LEAST_GROUPS
-    if enough and np.ptp(support.ratings) > 0:
-        record, evaluation = _fit_lora(folder, backbone, support, generic, record, progress)
-    save_record(folder, record)
-    return record, evaluation
+    fitted = Fitted(record, Evaluation())
+    if method in REACH_OF:
+        from aesmamba_sdk.personalize.adapter import check_adaptable, fit_adapter
+
+        check_adaptable(backbone, support)
+        if support.tells_taste:
+            record = replace(record, reach=REACH_OF[method])
+            record, blended = fit_adapter(folder, backbone, support, generic, record, progress)
+            fitted = Fitted(record, evaluate(blended, generic, support.ratings))
+    elif support.tells_taste:
+        fitted = _fit_head(folder, backbone, support, generic, record, method)
+    save_record(folder, fitted.record)
+    return fitted
 
 
-def _fit_lora(
-    folder: Path,
-    backbone: Backbone,
-    support: Support,
-    generic: Vector,
-    record: PersonalRecord,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[PersonalRecord, Evaluation]:
-    from aesmamba_sdk.personalize.lora import LoraArguments, LoraFineTuner
-
-    text, mask = backbone.read(record.prompt)
-    network = PersonalNetwork(backbone.model, text, mask, record.reach)
-    inputs = _inputs(network, backbone, support)
-    arguments = LoraArguments(seed=record.seed)
-    if record.reach != "heads":  # each step costs passes through the encoder
-        arguments = replace(arguments, steps=24, check_steps=4, folds=3, batch_size=16)
-    tuner = LoraFineTuner(network.to(backbone.device), arguments, progress)
-    held_out = tuner.cross_validate(inputs, generic, support.ratings, support.groups)
-    weight = trust(support.ratings - held_out.affine, held_out.personal - held_out.affine)
-    blended = held_out.affine + weight * (held_out.personal - held_out.affine)
-    if weight > 0:
-        tuner.fit(inputs, support.ratings, record.affine, held_out.steps)
-        tuner.save(folder)
-        save_text(folder, text, mask)
-    record = replace(
-        record,
-        method="lora" if weight > 0 else "affine",
-        trust=weight,
-        std=float(np.sqrt(np.square(support.ratings - blended).mean())),
-    )
-    return record, _evaluate(blended, generic, support.ratings)
+_IDENTITY = Affine(3.0, 1.0, 3.0)
 
 
-def _inputs(network: PersonalNetwork, backbone: Backbone, support: Support) -> Tensor:
-    """What the network takes, one row a rated photo."""
-    if network.reach == "heads":
-        return torch.from_numpy(support.features).to(backbone.device)
-    parts = []
-    for start in range(0, len(support.ratings), _DECODE_BATCH):
-        rows = range(start, min(start + _DECODE_BATCH, len(support.ratings)))
-        pixels = prepare([support.load(i) for i in rows], backbone.config).to(backbone.device)
-        with torch.no_grad():
-            parts.append(network.inputs(pixels, backbone.model))
-    return torch.cat(parts)
-
-
-def _evaluate(predicted: Vector, generic: Vector, ratings: Vector) -> Evaluation:
+def evaluate(predicted: Vector, generic: Vector, ratings: Vector) -> Evaluation:
+    """Held-out predictions beside the generic score."""
     return Evaluation(
         srcc=srcc(predicted, ratings),
         mae=float(np.abs(predicted - ratings).mean()),
         generic_srcc=srcc(generic, ratings),
         generic_mae=float(np.abs(generic - ratings).mean()),
     )
+
+
+def _fit_head(
+    folder: Path,
+    backbone: Backbone,
+    support: Support,
+    generic: Vector,
+    record: PersonalRecord,
+    method: Method,
+) -> Fitted:
+    prior, note = prior_of(
+        backbone.folder, backbone.hash, backbone.reference, lambda x: _generic(backbone, x)
+    )
+    chosen, passed = (
+        prior.design(photos, _generic(backbone, photos))
+        for photos in (_or_none(support.chosen, support), _or_none(support.passed, support))
+    )
+    said = Observations(prior.design(support.features, generic), support.ratings, chosen, passed)
+    evidence = Evidence(prior, said)
+    found = hold_out(evidence, generic, support.groups) if len(generic) else None
+    trust = _trust(method, found, evidence)
+    if trust > 0:
+        posterior = blend(evidence.posterior(), record.affine, trust, prior.generic_center)
+        PersonalHead.of(prior, posterior).save(folder)
+        record = replace(record, method="bayes", trust=trust)
+    if found is None:
+        return Fitted(replace(record, std=float(np.sqrt(evidence.noise))), Evaluation(), note)
+    blended = found.blended(trust)
+    record = replace(record, std=float(np.sqrt(np.square(support.ratings - blended).mean())))
+    return Fitted(record, evaluate(blended, generic, support.ratings), note)
+
+
+def _trust(method: Method, found: HeldOut | None, evidence: Evidence) -> float:
+    if method == "affine":
+        return 0.0
+    if method == "bayes" or found is None:
+        return 1.0
+    return trust_in(found, evidence)
+
+
+def _generic(backbone: Backbone, features: NDArray[np.float32]) -> Vector:
+    values: Vector = backbone.scores(features)[:, 0].astype(np.float64)
+    return values
+
+
+def _or_none(photos: NDArray[np.float32] | None, support: Support) -> NDArray[np.float32]:
+    return np.zeros((0, support.features.shape[1]), np.float32) if photos is None else photos

@@ -1,4 +1,4 @@
-"""A personal model on disk: a peft adapter, the read prompt, and how much to trust them.
+"""A personal model on disk: a head, or a peft adapter and the read prompt, and how far to trust it.
 
 A version is written beside its place and moved there whole, so nothing half-written is ever read.
 """
@@ -12,15 +12,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.paths import ensure_private
 from aesmamba_sdk.personalize.blend import Affine
-from aesmamba_sdk.personalize.network import Reach
+from aesmamba_sdk.personalize.methods import Reach
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _RECORD, _TEXT = "personal.json", "text.safetensors"
 _ADAPTER, _ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
@@ -32,11 +34,11 @@ class PersonalRecord:
 
     Attributes:
         backbone: hash of the shared model it belongs to.
-        method: ``"lora"`` or ``"affine"``; an affine model has no adapter.
-        reach: what the adapter changes.
+        method: ``"bayes"`` has a closed-form head, ``"lora"`` an adapter, ``"affine"`` neither.
+        reach: what an adapter changes.
         affine: from generic scores to the person's scale.
-        trust: weight (0-1) of what the adapter adds.
-        std: standard deviation of a rating from the score.
+        trust: weight (0-1) of what the head or the adapter adds.
+        std: standard deviation of a rating from the score; a head knows it photo by photo.
         shots: ratings learned from.
         seed: of the training.
         prompt: what was read of the person.
@@ -97,6 +99,8 @@ def save_record(folder: Path, record: PersonalRecord) -> None:
 
 def save_text(folder: Path, text: Tensor, mask: Tensor) -> None:
     """Keep the prompt's token features (half precision), so that scoring needs no BERT."""
+    from safetensors.torch import save_file
+
     save_file({"text": text.half().contiguous(), "mask": mask.contiguous()}, folder / _TEXT)
 
 
@@ -119,6 +123,8 @@ def load_adapter(folder: Path) -> SavedAdapter:
     Raises:
         PersonalizeError: a file is missing or damaged.
     """
+    from safetensors.torch import load_file
+
     try:
         config = json.loads((folder / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
         words = load_file(folder / _TEXT)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +11,7 @@ from torch import Tensor, nn
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
 from aesmamba_sdk.model.vmamba import VMamba
-
-Reach = Literal["heads", "stage", "all"]
-REACHES: tuple[Reach, ...] = get_args(Reach)
+from aesmamba_sdk.personalize.methods import Reach
 
 
 class PersonalNetwork(nn.Module):

@@ -13,17 +13,17 @@ class PersonalizeReport:
     Attributes:
         user: whose.
         version: of the personal model; ``None`` after a dry run.
-        method: ``"lora"``, or ``"affine"`` where the evidence supports no more than the generic
-            score on the person's scale.
+        method: ``"bayes"`` or ``"lora"``, or ``"affine"`` where the evidence supports no more than
+            the generic score on the person's scale.
         shots: rated photos learned from.
         seconds: in all, photos embedded included.
         srcc, mae: of the personal scores, each photo predicted without its own rating; ``None``
             with too few ratings.
         generic_srcc, generic_mae: of the generic score on the same photos.
-        trust: share (0-1) of the personal network in the score; the rest is the generic score on
-            the person's scale.
+        trust: share (0-1) of what was learned in the score; the rest is the generic score on the
+            person's scale.
         size: bytes of the personal model.
-        problems: ratings and photos that could not be used.
+        problems: ratings and photos that could not be used, and what else to know of the model.
     """
 
     user: str

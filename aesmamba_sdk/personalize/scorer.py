@@ -14,6 +14,7 @@ from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Array, Backbone, to_array
 from aesmamba_sdk.model.identity import encoder_hash
 from aesmamba_sdk.personalize.folder import load_adapter, load_record
+from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.network import PersonalNetwork
 
 
@@ -40,6 +41,7 @@ class PersonalScorer:
                 f"({self.record.backbone}, now {backbone.hash}); personalize again",
                 code="backbone_changed",
             )
+        self.head = PersonalHead.load(folder) if self.record.method == "bayes" else None
         self.network: PersonalNetwork | None = None
         if self.record.method == "lora":
             adapter = load_adapter(folder)
@@ -66,6 +68,12 @@ class PersonalScorer:
         encoder = self.network.encoder.to(self.backbone.device)
         return self.backbone.encode(images, encoder)
 
+    def deviations(self, features: Array, generic: Array) -> Array:
+        """Standard deviation (n,) of this person's rating around each score."""
+        if self.head is not None:
+            return self.head.deviations(features, generic).astype(np.float32)
+        return np.full(len(generic), self.record.std, np.float32)
+
     def scores(self, features: Array, generic: Array) -> Array:
         """Personal scores (n,), clipped to the scale.
 
@@ -74,6 +82,8 @@ class PersonalScorer:
             generic: the backbone's value of the same photos, (n,).
         """
         record, scale = self.record, self.backbone.config.scale
+        if self.head is not None:
+            return self.head.scores(features, generic).clip(scale.low, scale.high).astype("f4")
         scores = record.affine(generic.astype(np.float64))
         if self.network is not None:
             with torch.inference_mode():

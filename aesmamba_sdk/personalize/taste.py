@@ -6,7 +6,7 @@ Learned from other people's ratings by ``train.taste``; needs numpy alone.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ TASTE_FILE = "taste.safetensors"
 
 Matrix = NDArray[np.float64]
 _ARRAYS = ("center", "projection")
+_MOST_DIRECTIONS = 128
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class TastePrior:
         generic_center: usual generic score.
         mean, variance: of w, (k + 2,).
         log_noise: mean and deviation over people of the log of the noise's variance.
-        source: whose ratings it was learned from.
+        source: whose ratings it was learned from; empty if nobody's.
     """
 
     backbone: str
@@ -52,6 +53,11 @@ class TastePrior:
     variance: Vector
     log_noise: tuple[float, float]
     source: str = ""
+
+    @property
+    def learned(self) -> bool:
+        """Whether people's ratings stand behind it."""
+        return bool(self.source)
 
     def design(self, features: NDArray[Any], generic: NDArray[Any]) -> Matrix:
         """f_v (n, d) and generic scores (n,) to (n, k + 2)."""
@@ -99,6 +105,39 @@ class TastePrior:
         return prior
 
 
+def prior_of(
+    folder: Path,
+    backbone: str,
+    reference: NDArray[Any] | None,
+    generic: Callable[[NDArray[Any]], Vector],
+) -> tuple[TastePrior, list[str]]:
+    """The prior that lies beside a model, or one that knows nothing, and what to say of it.
+
+    Args:
+        folder: of the shared model.
+        backbone: its hash.
+        reference: f_v of usual photos, (photos, d).
+        generic: f_v to generic scores.
+
+    Raises:
+        PersonalizeError: the file is damaged, or there is none and no reference photos either.
+    """
+    file = folder / TASTE_FILE
+    if file.is_file():
+        prior = TastePrior.load(file)
+        if prior.backbone == backbone:
+            return prior, []
+        note = f"{file} was learned with another backbone ({prior.backbone}, now {backbone})"
+    else:
+        note = f"{folder.name} has no {TASTE_FILE}"
+    note += ": nothing is known of other people's taste; `python -m aesmamba_sdk.train.taste`"
+    if reference is None:
+        raise PersonalizeError(
+            f"{note}, and no reference photos: use the method affine or lora", code="taste_prior"
+        )
+    return uninformed(backbone, reference, generic(reference)), [note]
+
+
 def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> TastePrior:
     """The prior where nothing was learned from people: every direction of f_v alike.
 
@@ -107,22 +146,19 @@ def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> 
         features, generic: f_v (n, d) and generic scores (n,) of usual photos, for their spread.
     """
     features = features.astype(np.float64)
-    center, width = features.mean(0), features.shape[1]
+    center = features.mean(0)
     _, sizes, directions = np.linalg.svd(features - center, full_matrices=False)
-    kept = min(len(sizes), UNINFORMED_DIRECTIONS)
+    kept = min(len(sizes), _MOST_DIRECTIONS)
     spread = np.sqrt((sizes**2).sum() / len(features)) + 1e-12
     projection = directions[:kept].T / spread
     ones = np.ones(kept)
     return TastePrior(
         backbone=backbone,
-        center=center if width else np.zeros(0),
+        center=center,
         projection=projection,
         generic_center=float(generic.mean()),
         mean=np.r_[generic.mean(), 1.0, 0 * ones],
         variance=np.r_[0.5, 0.25, 0.3 * ones],
         log_noise=(-0.7, 0.5),
-        source="nobody",
+        source="",
     )
-
-
-UNINFORMED_DIRECTIONS = 128

@@ -47,7 +47,7 @@ class _Regression:
     left: Matrix
 
 
-def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str = "") -> TastePrior:
+def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str) -> TastePrior:
     """The prior over heads that these people's ratings support.
 
     Args:

@@ -16,7 +16,8 @@ from aesmamba_sdk.paths import user_folder
 from aesmamba_sdk.personalize.blend import Affine, trust
 from aesmamba_sdk.personalize.fit import Support, fit_personal
 from aesmamba_sdk.personalize.folder import new_version
-from aesmamba_sdk.personalize.network import REACHES, PersonalNetwork
+from aesmamba_sdk.personalize.methods import METHODS, REACH_OF
+from aesmamba_sdk.personalize.network import PersonalNetwork
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from tests import toy
 
@@ -75,13 +76,15 @@ class TestTrust:
         assert trust(np.array([1.0, -1.0, 2.0]), np.array([-1.0, 1.0, -2.0])) == 0
 
 
-@pytest.mark.parametrize("reach", REACHES)
-def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, reach):
-    count = 60 if reach == "heads" else 40
+@pytest.mark.parametrize("method", [m for m in METHODS if m != "affine"])
+def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, method):
+    reencodes = REACH_OF.get(method, "heads") != "heads"
+    count = 40 if reencodes else 60
     rated = support(backbone, [likes_light] * count)
     before = {k: v.clone() for k, v in backbone.model.state_dict().items()}
-    record, evaluation = fit_personal(tmp_path, backbone, rated, "I like light.", reach=reach)
-    assert record.method == "lora"
+    fitted = fit_personal(tmp_path, backbone, rated, "I like light.", method=method)
+    evaluation = fitted.evaluation
+    assert fitted.record.method == ("lora" if method in REACH_OF else "bayes")
     assert evaluation.srcc > evaluation.generic_srcc
     assert evaluation.mae < evaluation.generic_mae
     after = backbone.model.state_dict()
@@ -94,8 +97,8 @@ def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, reach)
     personal = scorer.scores(scorer(images), generic)
     assert np.corrcoef(personal, unseen.ratings)[0, 1] > 0.6
     assert np.abs(personal - unseen.ratings).mean() < np.abs(generic - unseen.ratings).mean()
-    assert scorer.reencodes == (reach != "heads")
-    assert (scorer.key == backbone.key) == (reach == "heads")
+    assert scorer.reencodes == reencodes
+    assert (scorer.key == backbone.key) != reencodes
 
 
 def test_the_merged_adapter_scores_as_peft_does(backbone):
@@ -126,11 +129,12 @@ def test_an_adapter_of_another_network_is_refused(backbone):
         network.merge({"base_model.model.fusion.elsewhere.lora_A.weight": torch.ones(1, 1)}, 1.0)
 
 
-def test_the_same_seed_gives_the_same_model(backbone, tmp_path):
+@pytest.mark.parametrize("method", ["auto", "lora"])
+def test_the_same_seed_gives_the_same_model(backbone, tmp_path, method):
     rated = support(backbone, [likes_light] * 20)
     for name in "ab":
         (tmp_path / name).mkdir()
-        fit_personal(tmp_path / name, backbone, rated, "", seed=3)
+        fit_personal(tmp_path / name, backbone, rated, "", method=method, seed=3)
     one, two = (PersonalScorer(tmp_path / n, backbone) for n in "ab")
     assert one.record == two.record
     assert np.array_equal(*(s.scores(rated.features, rated.ratings) for s in (one, two)))
@@ -140,9 +144,11 @@ def test_the_same_seed_gives_the_same_model(backbone, tmp_path):
     ("ratings", "why"),
     [([4.0] * 20, "all the same"), ([2.0, 5.0, 4.0], "too few")],
 )
-def test_without_evidence_the_generic_order_is_kept(backbone, tmp_path, ratings, why):
-    record, evaluation = fit_personal(tmp_path, backbone, support(backbone, ratings), "")
-    assert (record.method, record.trust, evaluation.srcc) == ("affine", 0.0, None), why
+@pytest.mark.parametrize("method", ["auto", "lora"])
+def test_without_evidence_the_generic_order_is_kept(backbone, tmp_path, ratings, why, method):
+    fitted = fit_personal(tmp_path, backbone, support(backbone, ratings), "", method=method)
+    assert (fitted.record.method, fitted.record.trust) == ("affine", 0.0), why
+    assert fitted.evaluation.srcc is None
     unseen = support(backbone, [3.0] * 30, seed=2)
     generic = backbone.scores(unseen.features)[:, 0]
     personal = PersonalScorer(tmp_path, backbone).scores(unseen.features, generic)
@@ -151,8 +157,9 @@ def test_without_evidence_the_generic_order_is_kept(backbone, tmp_path, ratings,
 
 def test_random_ratings_are_hardly_believed(backbone, tmp_path):
     ratings = np.random.default_rng(5).integers(1, 6, 40).astype(float)
-    record, _ = fit_personal(tmp_path, backbone, support(backbone, list(ratings)), "")
-    assert record.trust < 0.2
+    rated = support(backbone, list(ratings))
+    assert fit_personal(tmp_path, backbone, rated, "", method="lora").record.trust < 0.2
+    assert fit_personal(tmp_path, backbone, rated, "").record.trust < 0.5
 
 
 def test_groups_are_held_out_together(backbone, tmp_path, monkeypatch):
@@ -174,7 +181,7 @@ def test_scoring_needs_neither_peft_nor_bert(toy_model, tmp_path, backbone):
     import subprocess
 
     rated = support(backbone, [likes_light] * 30)
-    fit_personal(tmp_path, backbone, rated, "I like light.")
+    fit_personal(tmp_path, backbone, rated, "I like light.", method="lora")
     code = f"""
 import sys, torch, numpy as np
 from pathlib import Path
@@ -191,14 +198,14 @@ assert not {{"peft", "transformers"}} & set(sys.modules), "heavy imports"
 
 class TestFolder:
     def test_it_is_a_peft_folder_and_small(self, backbone, tmp_path):
-        fit_personal(tmp_path, backbone, support(backbone, [likes_light] * 30), "")
+        fit_personal(tmp_path, backbone, support(backbone, [likes_light] * 30), "", method="lora")
         names = {file.name for file in tmp_path.iterdir()}
         assert {"adapter_config.json", "adapter_model.safetensors", "personal.json"} <= names
         assert json.loads((tmp_path / "adapter_config.json").read_text())["peft_type"] == "LORA"
 
     def test_peft_opens_it_and_scores_the_same(self, backbone, tmp_path):
         rated = support(backbone, [likes_light] * 30)
-        fit_personal(tmp_path, backbone, rated, "I like light.")
+        fit_personal(tmp_path, backbone, rated, "I like light.", method="lora")
         scorer = PersonalScorer(tmp_path, backbone)
         network = PersonalNetwork(backbone.model, scorer.network.text, scorer.network.mask)
         opened = PeftModel.from_pretrained(network, str(tmp_path)).eval()
@@ -214,9 +221,17 @@ class TestFolder:
             PersonalScorer(tmp_path / "personal", other)
         assert caught.value.code == "backbone_changed"
 
-    @pytest.mark.parametrize("name", ["personal.json", "adapter_model.safetensors"])
-    def test_a_damaged_file_is_named(self, backbone, tmp_path, name):
-        fit_personal(tmp_path, backbone, support(backbone, [likes_light] * 30), "")
+    @pytest.mark.parametrize(
+        ("name", "method"),
+        [
+            ("personal.json", "auto"),
+            ("head.safetensors", "auto"),
+            ("adapter_model.safetensors", "lora"),
+        ],
+    )
+    def test_a_damaged_file_is_named(self, backbone, tmp_path, name, method):
+        rated = support(backbone, [likes_light] * 30)
+        fit_personal(tmp_path, backbone, rated, "", method=method)
         (tmp_path / name).write_bytes(b"{")
         with pytest.raises(PersonalizeError, match="personalize again"):
             PersonalScorer(tmp_path, backbone)

@@ -40,13 +40,13 @@ def test_it_finds_the_directions_in_which_people_differ(groups):
 
 
 def test_ten_ratings_teach_more_with_it_than_without(groups):
-    informed = fit_prior(groups[:2], "b")
+    informed = fit_prior(groups[:2], "b", "made")
     plain = uninformed("b", groups[0].features, groups[0].generic)
     assert errors(informed, groups[2], 10) < 0.8 * errors(plain, groups[2], 10)
 
 
 def test_its_noise_is_what_heads_cannot_explain(groups):
-    noise = np.exp(fit_prior(groups[:2], "b").log_noise[0])
+    noise = np.exp(fit_prior(groups[:2], "b", "made").log_noise[0])
     assert 0.6**2 * 0.8 < noise < 0.6**2 * 1.6
 
 
@@ -55,8 +55,8 @@ def test_where_people_agree_there_is_no_taste_to_learn():
     group = made_people.group("agreeing", 40, 80, seed=7)
     ratings = group.generic + rng.normal(0, 0.5, group.ratings.shape)
     alike = made_people.RatedPhotos("alike", group.features, group.generic, ratings)
-    differing = fit_prior([group], "b")
-    agreeing = fit_prior([alike], "b")
+    differing = fit_prior([group], "b", "made")
+    agreeing = fit_prior([alike], "b", "made")
     sizes = [np.square(p.projection[:, 1:]).sum() for p in (agreeing, differing)]
     assert sizes[0] < 0.1 * sizes[1]
 
