@@ -6,10 +6,11 @@ Nothing heavy is loaded before it is needed; one object may be shared between th
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import tee
 from pathlib import Path
@@ -25,11 +26,13 @@ from aesmamba_sdk.scores import Scale, Score
 if TYPE_CHECKING:
     import torch
 
-    from aesmamba_sdk.embeddings.cache import EmbeddingCache
+    from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
     from aesmamba_sdk.model.backbone import Backbone
+    from aesmamba_sdk.personalize.folder import PersonalRecord
     from aesmamba_sdk.personalize.methods import Method
     from aesmamba_sdk.personalize.scorer import PersonalScorer
+    from aesmamba_sdk.personalize.suggest import Suggestion
     from aesmamba_sdk.personalize.support import Gathered
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
@@ -240,14 +243,19 @@ class AesMamba:
         """
         from aesmamba_sdk.personalize.fit import fit_personal
         from aesmamba_sdk.personalize.folder import folder_size, new_version
+        from aesmamba_sdk.personalize.methods import REACH_OF
         from aesmamba_sdk.profiles.prompts import SubjectPrompt
 
         started = time.monotonic()
         person = self.users.get(user)
         gathered = self._gather(person.name, rated, scale, not dry_run, progress)
+        if REACH_OF.get(method, "heads") != "heads":
+            gathered.keep_files()
         support = gathered.support(shots, seed, self.backbone.config.scale)
         version = self.models.next_version(person.name)
-        place = paths.user_folder(self.home, person.name) / f"v{version:04}"
+        # Named apart from what a killed run may have left, or another run is about to finish.
+        name = f"v{version:04}-{secrets.token_hex(4)}"
+        place = paths.user_folder(self.home, person.name) / name
         with new_version(place, keep=not dry_run) as folder:
             fitted = fit_personal(
                 folder,
@@ -268,19 +276,57 @@ class AesMamba:
                 **vars(fitted.evaluation),
                 trust=record.trust,
                 size=folder_size(folder),
-                problems=gathered.problems + fitted.notes,
+                problems=gathered.problems,
+                notes=fitted.notes,
             )
         if not dry_run:
-            self.models.activate(
-                person.name,
-                version=version,
-                folder=place.relative_to(paths.personal_folder(self.home)).as_posix(),
-                method=record.method,
-                backbone=record.backbone,
-                shots=record.shots,
-                report=report.to_dict(),
-            )
+            self._activate(person.name, version, place, record, report)
         return report
+
+    def suggest(
+        self,
+        user: str,
+        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        count: int = 10,
+    ) -> list[Suggestion]:
+        """Which photos to rate next, so that these ratings teach most about all the others.
+
+        Args:
+            user: who must exist; photos they rated are not suggested again.
+            photos: what to choose from, as for :meth:`score_many`; those that cannot be read are
+                passed over.
+            count: how many.
+
+        Raises:
+            UserNotFoundError: no such user.
+        """
+        import numpy as np
+
+        from aesmamba_sdk.personalize.fit import gather_evidence
+        from aesmamba_sdk.personalize.suggest import Suggestion, choose
+        from aesmamba_sdk.personalize.support import Gathered, unrated
+
+        stored = self.ratings.list(user)
+        gathered = Gathered()
+        gathered.add_stored(stored, lambda found: self._stream(found, self.backbone), self._known)
+        named = unrated(self._stream(_expand(photos), self.backbone), stored)
+        if not named:
+            return []
+        support = gathered.support(None, 0, self.backbone.config.scale)
+        evidence, _ = gather_evidence(self.backbone, support)
+        features = np.stack(
+            [embedded.feature for embedded in named if embedded.feature is not None]
+        )
+        generic = self.backbone.scores(features)[:, 0]
+        posterior = evidence.posterior()
+        design = evidence.prior.design(features, generic)
+        scores, stds = posterior.predict(design)
+        rows, doubts = choose(posterior, design, count)
+        scale = self.backbone.config.scale
+        return [
+            Suggestion(str(named[i].path), scale.clip(float(scores[i])), float(stds[i]), doubt)
+            for i, doubt in zip(rows, doubts, strict=True)
+        ]
 
     def remove_user(self, name: str) -> None:
         """Remove a person: traits, ratings and personal models, on disk as well.
@@ -323,6 +369,29 @@ class AesMamba:
         personal = None if person.model is None else self._scorer(person.model)
         return Scoring(self.backbone, person.name, personal, attributes)
 
+    def _activate(
+        self,
+        user: str,
+        version: int,
+        place: Path,
+        record: PersonalRecord,
+        report: PersonalizeReport,
+    ) -> None:
+        """Let a finished folder serve; if another run was first, leave nothing of this one."""
+        try:
+            self.models.activate(
+                user,
+                version=version,
+                folder=place.relative_to(paths.personal_folder(self.home)).as_posix(),
+                method=record.method,
+                backbone=record.backbone,
+                shots=record.shots,
+                report=report.to_dict(),
+            )
+        except PersonalizeError:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+
     def _scorer(self, model: PersonalModel) -> PersonalScorer:
         from aesmamba_sdk.personalize.scorer import PersonalScorer
 
@@ -351,6 +420,10 @@ class AesMamba:
 
         return embed_photos(photos, encoder, self.embeddings, threads=self._threads)
 
+    def _known(self, photo_ids: Sequence[str]) -> dict[str, Feature]:
+        """Cached features, wherever the photos are now."""
+        return self.embeddings.features(photo_ids, self.backbone.key)
+
     def _gather(
         self,
         user: str,
@@ -376,7 +449,7 @@ class AesMamba:
             gathered.add_rated(read.items, embed)
             if keep:
                 self.ratings.save(user, gathered.ratings.values())
-        gathered.add_stored(self.ratings.list(user), embed)
+        gathered.add_stored(self.ratings.list(user), embed, self._known)
         if not gathered.ratings:
             first = f" First problem: {gathered.problems[0]}" if gathered.problems else ""
             raise PersonalizeError(

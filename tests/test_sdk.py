@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 import threading
+import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -152,7 +156,7 @@ class TestPeople:
         personal = list(sdk.score_many(photos, user="alice"))
         assert srcc([s.value for s in personal], light) > 0.8
         assert [s.generic for s in personal] == [s.value for s in sdk.score_many(photos)]
-        assert all(s.std > 0 and s.method == "lora" for s in personal)
+        assert all(s.std > 0 and s.method == "bayes" for s in personal)
 
     def test_the_percentile_of_a_user_is_under_their_own_model(self, sdk, photos, table):
         sdk.users.add("alice")
@@ -223,13 +227,80 @@ class TestPeople:
         for told in ("nowhere.png", "005.png is empty", "same photo", "9"):
             assert any(told in problem for problem in report.problems), told
 
-    def test_photos_that_are_gone_are_left_out_the_next_time(self, sdk, table):
+    def test_photos_that_moved_still_count_while_their_features_are_known(self, sdk, table, home):
         sdk.users.add("alice")
         sdk.personalize("alice", table)
-        (table.parent / "000.png").unlink()
+        (table.parent / "000.png").rename(table.parent / "moved.png")
+        assert sdk.personalize("alice").shots == 40
+        reading = sdk.personalize("alice", method="lora-stage", dry_run=True)
+        assert (reading.shots, "000.png is gone" in reading.problems[0]) == (39, True)
+        sdk.close()
+        (home / "cache" / "embeddings.db").unlink()
         report = sdk.personalize("alice")
         assert report.shots == 39
         assert "000.png" in report.problems[0]
+
+    def test_of_two_runs_at_once_one_wins_and_the_other_says_so(self, sdk, photos, table, home):
+        sdk.users.add("alice")
+        inner = []
+
+        def meanwhile(what, done, total):
+            if what == "training" and not inner:
+                inner.append(None)
+                inner.append(sdk.personalize("alice", table))
+
+        with pytest.raises(PersonalizeError, match="another training finished first") as caught:
+            sdk.personalize("alice", table, progress=meanwhile)
+        assert caught.value.code == "personalize_conflict"
+        assert [m.version for m in sdk.models.list("alice")] == [inner[1].version] == [1]
+        assert len(list((home / "personal").glob("*/*"))) == 1
+        assert sdk.score(photos[0], user="alice").method == "bayes"
+
+    def test_killed_at_any_moment_the_model_from_before_serves(self, sdk, photos, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        before = sdk.score(photos[0], user="alice")
+        sdk.close()
+        rng = np.random.default_rng(0)
+        finished = 0
+        for delay in rng.uniform(0, 0.25, 12):
+            child = os.fork()
+            if child == 0:
+                with AesMamba(sdk.backbone.folder, device="cpu") as own:
+                    own.personalize("alice", table)
+                os._exit(0)
+            time.sleep(delay)
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            finished += status == 0
+            with AesMamba(sdk.backbone.folder, device="cpu") as reopened:
+                served = reopened.score(photos[0], user="alice")
+                assert served.value == pytest.approx(before.value, abs=1e-6)
+                versions = [m.version for m in reopened.models.list("alice")]
+                assert versions == list(range(1, len(versions) + 1))
+        assert finished < 12, "no run was killed"
+        assert sdk.personalize("alice").version == len(versions) + 1
+
+    def test_an_earlier_model_can_serve_again(self, sdk, photos, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table, shots=10)
+        first = sdk.score(photos[0], user="alice").value
+        sdk.personalize("alice")
+        assert sdk.score(photos[0], user="alice").value != first
+        sdk.models.use("alice", 1)
+        assert sdk.score(photos[0], user="alice").value == first
+
+    def test_suggested_photos_are_new_and_leave_ever_less_doubt(self, sdk, photos, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table, shots=10)
+        found = sdk.suggest("alice", [*photos, *table.parent.glob("*.png"), "missing.png"], 5)
+        assert len({s.path for s in found}) == 5
+        assert not {s.path for s in found} & {r.path for r in sdk.ratings.list("alice")}
+        doubts = [s.doubt for s in found]
+        assert min(doubts) > 0
+        assert doubts == sorted(doubts, reverse=True)
+        assert max(doubts) < 1
 
     def test_no_ratings_is_an_error_that_says_what_to_do(self, sdk, tmp_path):
         sdk.users.add("alice")
@@ -266,7 +337,7 @@ class TestPeople:
         assert srcc(first, [toy.brightness(p) for p in photos]) > 0.5
         assert sdk.score(photos[0], user="alice").percentile is None
 
-    def test_a_model_without_fusion_scores_but_cannot_be_personalized(
+    def test_a_model_without_fusion_learns_a_head_but_takes_no_adapter(
         self, tmp_path, photos, table
     ):
         import dataclasses
@@ -279,4 +350,30 @@ class TestPeople:
             assert sdk.score(photos[0]).percentile is None
             sdk.users.add("alice")
             with pytest.raises(PersonalizeError, match="no fusion"):
-                sdk.personalize("alice", table)
+                sdk.personalize("alice", table, method="lora")
+            report = sdk.personalize("alice", table)
+            assert report.method == "bayes"
+            assert report.notes[0].startswith("v has no taste.safetensors")
+
+    def test_cancelling_keeps_the_model_from_before(self, sdk, photos, table, home):
+        class CancelledError(Exception):
+            pass
+
+        def cancel(what, done, total):
+            if what == "training" and done == 7:
+                raise CancelledError
+
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        before = sdk.score(photos[0], user="alice")
+        with pytest.raises(CancelledError):
+            sdk.personalize("alice", table, method="lora", progress=cancel)
+        assert sdk.score(photos[0], user="alice") == before
+        assert not list((home / "personal").rglob(".partial-*"))
+
+    def test_every_photo_says_how_sure_its_score_is(self, sdk, photos, table):
+        sdk.users.add("alice")
+        sdk.personalize("alice", table)
+        deviations = [score.std for score in sdk.score_many(photos, user="alice")]
+        assert len(set(deviations)) > 1
+        assert min(deviations) > 0

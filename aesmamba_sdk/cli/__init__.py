@@ -17,7 +17,9 @@ from aesmamba_sdk.cli.doctor import doctor
 from aesmamba_sdk.cli.evaluate import evaluate
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
+from aesmamba_sdk.cli.ratings import ratings
 from aesmamba_sdk.cli.score import rank, score
+from aesmamba_sdk.cli.suggest import suggest
 from aesmamba_sdk.cli.train import train
 from aesmamba_sdk.cli.user import user
 from aesmamba_sdk.errors import AesMambaError
@@ -53,5 +55,17 @@ def main() -> None:
             stream.reconfigure(errors="surrogateescape")
 
 
-for _command in (demo, doctor, evaluate, model, personalize, rank, score, train, user):
+for _command in (
+    demo,
+    doctor,
+    evaluate,
+    model,
+    personalize,
+    rank,
+    ratings,
+    score,
+    suggest,
+    train,
+    user,
+):
     main.add_command(_command)

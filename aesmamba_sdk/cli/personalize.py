@@ -91,6 +91,8 @@ def personalize(
         )
     for problem in report.problems:
         tell(f"skipped: {problem}")
+    for note in report.notes:
+        tell(f"note: {note}")
     if chosen_format(form) == "table":
         click.echo(describe(report))
     else:

@@ -36,6 +36,7 @@ _COLUMNS = (
     *(f"traits.{name}" for name in _TRAITS),
 )
 
+_MODEL_COLUMNS = ("version", "active", "method", "shots", "backbone", "created_at", "folder")
 
 _SCORE_HELP = "1-10, see --trait-scale."
 
@@ -231,6 +232,35 @@ def quiz(name: str | None, form: Format | None) -> None:
         ]
         scores: dict[str, Any] = dict(score_quiz(answers))
         _show(sdk.users.set(person.name, **scores), form)
+
+
+@user.command()
+@click.argument("name")
+@click.option("--use", "version", type=click.IntRange(min=1), help="Let this version serve.")
+@format_option
+def models(name: str, version: int | None, form: Format | None) -> None:
+    """List NAME's personal models, or let an earlier or later one serve.
+
+    \b
+    Example:
+      aesmamba user models alice --use 2
+    """
+    with AesMamba() as sdk:
+        if version is not None:
+            sdk.models.use(name, version)
+        found = sdk.models.list(name)
+    if chosen_format(form) == "table":
+        columns = ["", "Version", "Method", "Ratings", "Made", "Rank correlation", "Backbone"]
+        rows = [
+            [
+                *("serves" if m.active else "", m.version, m.method, m.shots),
+                *(f"{m.created_at:%Y-%m-%d %H:%M}", m.report.get("srcc"), m.backbone),
+            ]
+            for m in found
+        ]
+        write_table(f"{name}: {len(found)} personal models", columns, rows)
+    else:
+        write_records((m.to_dict() for m in found), chosen_format(form), _MODEL_COLUMNS)
 
 
 def _given(traits: dict[str, Any]) -> dict[str, Any]:

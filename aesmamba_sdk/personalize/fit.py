@@ -19,7 +19,7 @@ from aesmamba_sdk.personalize.blend import UNKNOWN_STD, Affine, Vector
 from aesmamba_sdk.personalize.folder import PersonalRecord, save_record
 from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.methods import REACH_OF, Method
-from aesmamba_sdk.personalize.taste import prior_of
+from aesmamba_sdk.personalize.taste import Matrix, prior_of
 
 if TYPE_CHECKING:
     from aesmamba_sdk.model.backbone import Backbone
@@ -134,6 +134,8 @@ def fit_personal(
             fitted = Fitted(record, evaluate(blended, generic, support.ratings))
     elif support.tells_taste:
         fitted = _fit_head(folder, backbone, support, generic, record, method)
+        if progress is not None:
+            progress(1, 1)
     save_record(folder, fitted.record)
     return fitted
 
@@ -159,26 +161,34 @@ def _fit_head(
     record: PersonalRecord,
     method: Method,
 ) -> Fitted:
-    prior, note = prior_of(
-        backbone.folder, backbone.hash, backbone.reference, lambda x: _generic(backbone, x)
-    )
-    chosen, passed = (
-        prior.design(photos, _generic(backbone, photos))
-        for photos in (_or_none(support.chosen, support), _or_none(support.passed, support))
-    )
-    said = Observations(prior.design(support.features, generic), support.ratings, chosen, passed)
-    evidence = Evidence(prior, said)
+    evidence, notes = gather_evidence(backbone, support)
     found = hold_out(evidence, generic, support.groups) if len(generic) else None
     trust = _trust(method, found, evidence)
     if trust > 0:
-        posterior = blend(evidence.posterior(), record.affine, trust, prior.generic_center)
-        PersonalHead.of(prior, posterior).save(folder)
+        center = evidence.prior.generic_center
+        posterior = blend(evidence.posterior(), record.affine, trust, center)
+        PersonalHead.of(evidence.prior, posterior).save(folder)
         record = replace(record, method="bayes", trust=trust)
     if found is None:
-        return Fitted(replace(record, std=float(np.sqrt(evidence.noise))), Evaluation(), note)
+        return Fitted(replace(record, std=float(np.sqrt(evidence.noise))), Evaluation(), notes)
     blended = found.blended(trust)
     record = replace(record, std=float(np.sqrt(np.square(support.ratings - blended).mean())))
-    return Fitted(record, evaluate(blended, generic, support.ratings), note)
+    return Fitted(record, evaluate(blended, generic, support.ratings), notes)
+
+
+def gather_evidence(backbone: Backbone, support: Support) -> tuple[Evidence, list[str]]:
+    """The prior beside the shared model met with what a person said, and what to say of it."""
+    usual = support.features if backbone.reference is None else backbone.reference
+    prior, notes = prior_of(backbone.folder, backbone.hash, usual, lambda x: _generic(backbone, x))
+
+    def design(photos: NDArray[np.float32]) -> Matrix:
+        return prior.design(photos, _generic(backbone, photos))
+
+    none = np.zeros((0, len(prior.mean)))
+    chosen = none if support.chosen is None else design(support.chosen)
+    passed = none if support.passed is None else design(support.passed)
+    rated = design(support.features) if len(support.ratings) else none
+    return Evidence(prior, Observations(rated, support.ratings, chosen, passed)), notes
 
 
 def _trust(method: Method, found: HeldOut | None, evidence: Evidence) -> float:
@@ -192,7 +202,3 @@ def _trust(method: Method, found: HeldOut | None, evidence: Evidence) -> float:
 def _generic(backbone: Backbone, features: NDArray[np.float32]) -> Vector:
     values: Vector = backbone.scores(features)[:, 0].astype(np.float64)
     return values
-
-
-def _or_none(photos: NDArray[np.float32] | None, support: Support) -> NDArray[np.float32]:
-    return np.zeros((0, support.features.shape[1]), np.float32) if photos is None else photos

@@ -23,7 +23,8 @@ class PersonalizeReport:
         trust: share (0-1) of what was learned in the score; the rest is the generic score on the
             person's scale.
         size: bytes of the personal model.
-        problems: ratings and photos that could not be used, and what else to know of the model.
+        problems: ratings and photos that could not be used.
+        notes: what else to know of how the model was made.
     """
 
     user: str
@@ -38,6 +39,7 @@ class PersonalizeReport:
     trust: float
     size: int
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,6 +19,8 @@ from aesmamba_sdk.ratings import RatedPhoto
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 
 Embed = Callable[[Sequence[str]], Iterable[Embedded]]
+Known = Callable[[Sequence[str]], dict[str, Feature]]
+"""Photo ids to the features that are known of them."""
 
 
 @dataclass
@@ -41,10 +44,15 @@ class Gathered:
             self.ratings[embedded.photo_id] = _rating(photo, embedded.photo_id, now)
             self.features[embedded.photo_id] = embedded.feature
 
-    def add_stored(self, stored: Sequence[Rating], embed: Embed) -> None:
-        """Add earlier ratings of photos not rated again, where the photo is still to be found."""
+    def add_stored(self, stored: Sequence[Rating], embed: Embed, known: Known) -> None:
+        """Add earlier ratings of photos not rated again.
+
+        A photo whose features are known needs no file: it may have moved. Others are read again.
+        """
         earlier = [rating for rating in stored if rating.photo_id not in self.ratings]
-        for rating, embedded in zip(earlier, embed([r.path for r in earlier]), strict=True):
+        features = known([rating.photo_id for rating in earlier])
+        unknown = [rating for rating in earlier if rating.photo_id not in features]
+        for rating, embedded in zip(unknown, embed([r.path for r in unknown]), strict=True):
             if embedded.feature is None:
                 self.problems.append(f"{embedded.error}; its stored rating is left out")
             elif embedded.photo_id != rating.photo_id:
@@ -52,8 +60,18 @@ class Gathered:
                     f"{rating.path} is no longer the photo that was rated; its rating is left out"
                 )
             else:
+                features[rating.photo_id] = embedded.feature
+        for rating in earlier:
+            if rating.photo_id in features:
                 self.ratings[rating.photo_id] = rating
-                self.features[rating.photo_id] = embedded.feature
+                self.features[rating.photo_id] = features[rating.photo_id]
+
+    def keep_files(self) -> None:
+        """Leave out ratings whose photo is no longer where it was, for methods that read it."""
+        for photo_id, rating in list(self.ratings.items()):
+            if not Path(rating.path).is_file():
+                self.problems.append(f"{rating.path} is gone; its stored rating is left out")
+                del self.ratings[photo_id], self.features[photo_id]
 
     def support(self, shots: int | None, seed: int, scale: Scale) -> Support:
         """Features and ratings on the model's ``scale``; ``shots`` of them, chosen by ``seed``."""
@@ -66,12 +84,25 @@ class Gathered:
         def load(i: int) -> Image.Image:
             return load_photo(chosen[i].path).image
 
+        features = [self.features[rating.photo_id] for rating in chosen]
         return Support(
-            features=np.stack([self.features[rating.photo_id] for rating in chosen]),
+            features=np.stack(features) if features else np.zeros((0, 0), np.float32),
             ratings=np.asarray(ratings, np.float64),
             groups=[rating.group or rating.photo_id for rating in chosen],
             load=load,
         )
+
+
+def unrated(photos: Iterable[Embedded], stored: Sequence[Rating]) -> list[Embedded]:
+    """Files that can be used, each content once, without those rated already."""
+    known = {rating.photo_id for rating in stored}
+    found: list[Embedded] = []
+    for embedded in photos:
+        usable = embedded.feature is not None and embedded.path is not None
+        if usable and embedded.photo_id is not None and embedded.photo_id not in known:
+            known.add(embedded.photo_id)
+            found.append(embedded)
+    return found
 
 
 def _rating(photo: RatedPhoto, photo_id: str, now: datetime) -> Rating:

@@ -108,7 +108,7 @@ class TastePrior:
 def prior_of(
     folder: Path,
     backbone: str,
-    reference: NDArray[Any] | None,
+    usual: NDArray[Any],
     generic: Callable[[NDArray[Any]], Vector],
 ) -> tuple[TastePrior, list[str]]:
     """The prior that lies beside a model, or one that knows nothing, and what to say of it.
@@ -116,11 +116,11 @@ def prior_of(
     Args:
         folder: of the shared model.
         backbone: its hash.
-        reference: f_v of usual photos, (photos, d).
+        usual: f_v of usual photos, (photos, d), for the spread of features where nothing is known.
         generic: f_v to generic scores.
 
     Raises:
-        PersonalizeError: the file is damaged, or there is none and no reference photos either.
+        PersonalizeError: the file is damaged.
     """
     file = folder / TASTE_FILE
     if file.is_file():
@@ -130,12 +130,11 @@ def prior_of(
         note = f"{file} was learned with another backbone ({prior.backbone}, now {backbone})"
     else:
         note = f"{folder.name} has no {TASTE_FILE}"
-    note += ": nothing is known of other people's taste; `python -m aesmamba_sdk.train.taste`"
-    if reference is None:
-        raise PersonalizeError(
-            f"{note}, and no reference photos: use the method affine or lora", code="taste_prior"
-        )
-    return uninformed(backbone, reference, generic(reference)), [note]
+    note += (
+        ": learned without knowing other people's taste; `python -m aesmamba_sdk.train.taste` "
+        "would teach it"
+    )
+    return uninformed(backbone, usual, generic(usual)), [note]
 
 
 def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> TastePrior:

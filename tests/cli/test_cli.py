@@ -213,6 +213,48 @@ class TestPersonalize:
         assert "ratings.csv" in result.stderr
 
 
+class TestKept:
+    """Models and ratings of a person."""
+
+    @pytest.fixture
+    def alice(self, run, tmp_path):
+        table = toy.write_ratings(toy.write_photos(tmp_path / "rated", 12))
+        run("user", "add", "alice")
+        for _ in range(2):
+            assert run("personalize", "alice", table).exit_code == 0
+        return tmp_path / "rated"
+
+    def test_versions_are_listed_and_an_earlier_one_can_serve(self, run, alice):
+        lines = run("user", "models", "alice", "--use", "1").stdout.splitlines()
+        assert [(r["version"], r["active"]) for r in map(json.loads, lines)] == [
+            (1, True),
+            (2, False),
+        ]
+        wrong = run("user", "models", "alice", "--use", "7")
+        assert wrong.exit_code == 2
+        assert "no model of version 7; there are: 1, 2" in wrong.stderr
+        assert "serves" in run("user", "models", "alice", "--format", "table").stdout
+
+    def test_ratings_are_listed_and_removed(self, run, alice):
+        lines = run("ratings", "list", "alice").stdout.splitlines()
+        assert len(lines) == 12
+        record = json.loads(lines[0])
+        removed = run("ratings", "remove", "alice", record["path"])
+        assert "removed 1 rating(s)" in removed.stderr
+        assert record["path"] not in run("ratings", "list", "alice", "--format", "table").stdout
+        assert "has not rated" in run("ratings", "remove", "alice", record["path"]).stderr
+        assert run("ratings", "remove", "alice").exit_code == 2
+        assert "removed 11" in run("ratings", "remove", "alice", "--all").stderr
+
+    def test_photos_to_rate_next_are_suggested(self, run, alice, photos):
+        lines = run("suggest", "alice", *photos, alice, "--count", 3).stdout.splitlines()
+        found = {json.loads(line)["path"] for line in lines}
+        assert len(found) == 3
+        assert found <= {str(p) for p in photos}
+        assert "Doubt left" in run("suggest", "alice", *photos, "--format", "table").stdout
+        assert "nothing to suggest" in run("suggest", "alice", alice).stderr
+
+
 class TestDemo:
     def test_the_story_is_told_and_leaves_nothing_behind(self, run, home):
         result = run("demo")

@@ -1,0 +1,72 @@
+"""``aesmamba ratings``: what people rated; none of these commands loads torch."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from aesmamba_sdk.cli.output import Format, chosen_format, format_option, tell, write_records
+from aesmamba_sdk.cli.output import write_table as show_table
+from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.sdk import AesMamba
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.profiles.rating_store import Rating
+
+_COLUMNS = ("photo_id", "path", "score", "raw_score", "raw_scale", "source", "group", "rated_at")
+
+
+@click.group()
+def ratings() -> None:
+    """What people rated: list, remove."""
+
+
+@ratings.command("list")
+@click.argument("user")
+@format_option
+def list_(user: str, form: Format | None) -> None:
+    """List what USER rated, oldest first.
+
+    \b
+    Example:
+      aesmamba ratings list alice
+    """
+    with AesMamba() as sdk:
+        found = sdk.ratings.list(user)
+    if chosen_format(form) == "table":
+        rows = [[r.path, r.score, f"{r.rated_at:%Y-%m-%d %H:%M}", r.source] for r in found]
+        show_table(f"{user}: {len(found)} ratings", ["Photo", "Score", "Rated", "From"], rows)
+    else:
+        write_records((rating.to_dict() for rating in found), chosen_format(form), _COLUMNS)
+
+
+@ratings.command()
+@click.argument("user")
+@click.argument("photos", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Every rating of this person.")
+def remove(user: str, photos: tuple[str, ...], everything: bool) -> None:
+    """Forget USER's ratings of PHOTOS, named by path or photo id.
+
+    Personal models that learned from them stay until the next `aesmamba personalize`.
+
+    \b
+    Example:
+      aesmamba ratings remove alice ./photos/beach.jpg
+    """
+    if bool(photos) == everything:
+        raise click.UsageError("name the photos, or say --all")
+    with AesMamba() as sdk:
+        known = sdk.ratings.list(user)
+        doomed = None if everything else {_find(photo, known, user) for photo in photos}
+        count = sdk.ratings.remove(user, doomed)
+    tell(f"removed {count} rating(s) of {user}")
+
+
+def _find(photo: str, known: list[Rating], user: str) -> str:
+    path = os.path.abspath(photo)  # noqa: PTH100 -- as ratings keep it: links are not followed
+    for rating in known:
+        if photo == rating.photo_id or path == rating.path:
+            return rating.photo_id
+    raise RatingsError(f"{user} has not rated {photo}: `aesmamba ratings list {user}` shows what")

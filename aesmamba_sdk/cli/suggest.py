@@ -1,0 +1,53 @@
+"""``aesmamba suggest``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aesmamba_sdk.cli.output import (
+    Format,
+    chosen_format,
+    format_option,
+    model_options,
+    tell,
+    write_records,
+    write_table,
+)
+
+_COLUMNS = ("path", "score", "std", "doubt")
+
+
+@click.command()
+@click.argument("user")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--count", type=click.IntRange(min=1), default=10, show_default=True)
+@format_option
+@model_options
+def suggest(
+    user: str,
+    photos: tuple[Path, ...],
+    count: int,
+    form: Format | None,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Suggest photos for USER to rate next: those that teach most about all the others.
+
+    \b
+    Example:
+      aesmamba suggest alice ./photos --count 10
+    """
+    from aesmamba_sdk.sdk import AesMamba
+
+    with AesMamba(model, device=device, threads=threads) as sdk:
+        found = sdk.suggest(user, photos, count)
+    if not found:
+        tell(f"nothing to suggest: {user} has rated all photos that can be read")
+    if chosen_format(form) == "table":
+        rows = [[i, s.path, s.score, s.std, f"{s.doubt:.0%}"] for i, s in enumerate(found, 1)]
+        write_table(f"for {user} to rate", ["#", "Photo", "Guess", "±", "Doubt left"], rows)
+    else:
+        write_records((vars(s) for s in found), chosen_format(form), _COLUMNS)
