@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.evaluate.statistics import Runs
+from aesmamba_sdk.evaluate.statistics import Estimate, Runs
 
 _DPI = 120
 _FAN = 0.8  # of the space between two groups of bars
@@ -92,6 +92,27 @@ def require_matplotlib() -> None:
         raise SetupError(
             "pictures need matplotlib: pip install 'aesmamba-sdk[train]'", code="no_matplotlib"
         ) from error
+
+
+def curve_plot(
+    file: Path, steps: Sequence[int], series: Mapping[str, Sequence[Estimate]], across: str, up: str
+) -> None:
+    """Figures by steps with their intervals, one line a series.
+
+    Args:
+        series: by name, one figure a step.
+        across, up: what the axes show.
+
+    Raises:
+        SetupError: matplotlib is not installed.
+    """
+    with _panel(file) as panel:
+        for i, (name, found) in enumerate(series.items()):
+            low, high = [e.low for e in found], [e.high for e in found]
+            panel.plot(steps, [e.value for e in found], marker="o", color=f"C{i}", label=name)
+            panel.fill_between(steps, low, high, color=f"C{i}", alpha=0.15)
+        panel.set(xlabel=across, ylabel=up)
+        panel.legend(frameon=False)
 
 
 @contextmanager

@@ -91,7 +91,7 @@ def run_piaa(
     ]
     total, done, first = sum(map(len, draws)), 0, 0
     for test, group in enumerate(groups):
-        rotation = _Rotation(groups, test, scale, seed)
+        rotation = Rotation(groups, test, scale, seed)
         for draw in draws[test]:
             for count in shots:
                 case = rotation.case(draw, count)
@@ -123,7 +123,7 @@ def draw_support(
             yield Draw(person, repeat, order[:QUERY], order[QUERY : QUERY + shots])
 
 
-class _Rotation:
+class Rotation:
     """One group tested, all others trained on: generic heads and priors, and cases of people."""
 
     def __init__(self, groups: Sequence[RatedPhotos], test: int, scale: Scale, seed: int) -> None:

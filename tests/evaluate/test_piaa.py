@@ -12,7 +12,7 @@ from PIL import Image
 
 from aesmamba_sdk.cli import main
 from aesmamba_sdk.errors import DatasetError
-from aesmamba_sdk.evaluate import piaa
+from aesmamba_sdk.evaluate import learning, piaa
 from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS
 from aesmamba_sdk.evaluate.piaa_report import gains_of, harmed, piaa_result
@@ -98,6 +98,26 @@ def test_the_generic_head_does_not_peek():
     assert np.corrcoef(head.held_out, signal[:100])[0, 1] > 0.9
 
 
+def test_the_learning_curve_falls_and_chosen_photos_teach_no_less():
+    curves = learning.learning_curves(
+        [made_people.group(f"g{i}", 8, 160, seed=i) for i in range(3)],
+        SCALE,
+        repeats=2,
+        people=4,
+        seed=1,
+    )
+    assert {arm: curve.shape for arm, curve in curves.items()} == {
+        "random": (12, 5, 2),
+        "chosen": (12, 5, 2),
+    }
+    error, variance = curves["random"].mean(0).T
+    assert error[-1] < error[0]
+    assert variance[-1] < variance[0]
+    assert curves["chosen"][:, :3].mean() < curves["random"][:, :3].mean()
+    result = learning.learning_result(curves, seed=1)
+    assert len(result.tables[0].rows) == len(learning.SHOTS)
+
+
 def test_a_dataset_without_groups_of_raters_is_refused(tmp_path):
     with pytest.raises(DatasetError, match="ava has no groups of people"):
         read_people("ava", tmp_path, None, None)
@@ -110,7 +130,7 @@ def test_the_command_reads_a_folder_and_prints_every_bar(tmp_path, toy_model):
     done = CliRunner().invoke(main, ["evaluate", "piaa", *arguments])
     assert done.exit_code == 0, done.output
     record = json.loads(done.stdout)
-    assert record["settings"]["people"] == 6
+    assert len(record["tables"][0]["rows"]) == len(METHODS)
     assert [bar["what"].split(":")[0] for bar in record["bars"]] == ["10 shots"] * 6
 
 

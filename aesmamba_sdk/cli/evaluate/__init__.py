@@ -6,7 +6,7 @@ import click
 
 from aesmamba_sdk.cli.evaluate.ablation import ablation
 from aesmamba_sdk.cli.evaluate.attributes import fiaa, giaa
-from aesmamba_sdk.cli.evaluate.piaa import piaa
+from aesmamba_sdk.cli.evaluate.piaa import piaa, suggest
 from aesmamba_sdk.cli.evaluate.robustness import robustness
 
 
@@ -18,5 +18,5 @@ def evaluate() -> None:
     """
 
 
-for _protocol in (ablation, fiaa, giaa, piaa, robustness):
+for _protocol in (ablation, fiaa, giaa, piaa, robustness, suggest):
     evaluate.add_command(_protocol)
