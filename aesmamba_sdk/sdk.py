@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.profiles.model_store import ModelStore, PersonalModel
     from aesmamba_sdk.profiles.rating_store import RatingStore
     from aesmamba_sdk.profiles.users import Users
+    from aesmamba_sdk.ratings import Choice
     from aesmamba_sdk.scoring import Scoring
 
 THREADS_VARIABLE = "AESMAMBA_THREADS"
@@ -217,6 +218,7 @@ class AesMamba:
         *,
         shots: int | None = None,
         scale: Scale | None = None,
+        choices: Sequence[Choice] = (),
         method: Method = "auto",
         seed: int = 42,
         dry_run: bool = False,
@@ -230,6 +232,8 @@ class AesMamba:
                 learn again from the stored ratings.
             shots: learn from so many ratings at most, chosen by ``seed``.
             scale: range of the ratings, unless they declare it; 1-5 by default.
+            choices: pairs of photos, the preferred one first; they count for this run, are not
+                kept, and suffice without ratings.
             method: one of ``personalize.methods.METHODS``; ``auto`` is chosen by the evidence.
             seed: of everything random.
             dry_run: evaluate only; nothing is stored.
@@ -244,14 +248,19 @@ class AesMamba:
         from aesmamba_sdk.personalize.fit import fit_personal
         from aesmamba_sdk.personalize.folder import folder_size, new_version
         from aesmamba_sdk.personalize.methods import REACH_OF
+        from aesmamba_sdk.personalize.support import with_choices
         from aesmamba_sdk.profiles.prompts import SubjectPrompt
 
         started = time.monotonic()
         person = self.users.get(user)
         gathered = self._gather(person.name, rated, scale, not dry_run, progress)
+        if not gathered.ratings and not choices:
+            raise gathered.nothing(user)
         if REACH_OF.get(method, "heads") != "heads":
             gathered.keep_files()
         support = gathered.support(shots, seed, self.backbone.config.scale)
+        if choices:
+            support = with_choices(support, choices, self._encoded, gathered.problems)
         version = self.models.next_version(person.name)
         # Named apart from what a killed run may have left, or another run is about to finish.
         name = f"v{version:04}-{secrets.token_hex(4)}"
@@ -420,6 +429,10 @@ class AesMamba:
 
         return embed_photos(photos, encoder, self.embeddings, threads=self._threads)
 
+    def _encoded(self, photos: Sequence[str]) -> Iterator[Embedded]:
+        """Photos as the shared encoder sees them."""
+        return self._stream(photos, self.backbone)
+
     def _known(self, photo_ids: Sequence[str]) -> dict[str, Feature]:
         """Cached features, wherever the photos are now."""
         return self.embeddings.features(photo_ids, self.backbone.key)
@@ -450,12 +463,6 @@ class AesMamba:
             if keep:
                 self.ratings.save(user, gathered.ratings.values())
         gathered.add_stored(self.ratings.list(user), embed, self._known)
-        if not gathered.ratings:
-            first = f" First problem: {gathered.problems[0]}" if gathered.problems else ""
-            raise PersonalizeError(
-                f"{user!r} has no usable ratings: give a folder of rated photos.{first}",
-                code="too_few_ratings",
-            )
         return gathered
 
 

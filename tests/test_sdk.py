@@ -25,6 +25,7 @@ from aesmamba_sdk.errors import (
     UserNotFoundError,
 )
 from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.ratings import read_choices
 from aesmamba_sdk.scores import Scale
 from tests import toy
 
@@ -281,6 +282,22 @@ class TestPeople:
                 assert versions == list(range(1, len(versions) + 1))
         assert finished < 12, "no run was killed"
         assert sdk.personalize("alice").version == len(versions) + 1
+
+    def test_choices_alone_teach_a_taste(self, sdk, photos, tmp_path):
+        order = sorted(photos, key=toy.brightness)
+        pairs = [(order[i + 6], order[i]) for i in range(14)]
+        lines = ["better,worse", *(f"{a.name},{b.name}" for a, b in pairs), "gone.png,000.png"]
+        table = photos[0].parent / "choices.csv"
+        table.write_text("\n".join(lines) + "\n")
+        sdk.users.add("alice")
+        report = sdk.personalize("alice", choices=read_choices(table))
+        assert (report.shots, report.method) == (0, "bayes")
+        assert "gone.png" in report.problems[0]
+        scores = [score.value for score in sdk.score_many(order, user="alice")]
+        generic = [score.value for score in sdk.score_many(order)]
+        assert srcc(scores, range(20)) > max(0.7, srcc(generic, range(20)))
+        with pytest.raises(PersonalizeError, match="not from choices"):
+            sdk.personalize("alice", choices=pairs, method="lora")
 
     def test_an_earlier_model_can_serve_again(self, sdk, photos, table):
         sdk.users.add("alice")

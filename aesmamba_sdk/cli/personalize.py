@@ -44,6 +44,11 @@ _COLUMNS = (
 @click.option("--shots", type=click.IntRange(min=2), help="Learn from so many ratings at most.")
 @click.option("--scale", type=ScaleType(), help="Range of the ratings, e.g. 1-7. Default: 1-5.")
 @click.option(
+    "--choices",
+    type=click.Path(path_type=Path),
+    help="Also a table of pairs of photos: columns better, worse; CSV or JSON.",
+)
+@click.option(
     "--method",
     type=click.Choice(METHODS),
     default="auto",
@@ -59,6 +64,7 @@ def personalize(
     rated_photos: Path | None,
     shots: int | None,
     scale: Scale | None,
+    choices: Path | None,
     method: Any,
     seed: int,
     dry_run: bool,
@@ -76,6 +82,7 @@ def personalize(
     Example:
       aesmamba personalize alice ./rated_photos
     """
+    from aesmamba_sdk.ratings import read_choices
     from aesmamba_sdk.sdk import AesMamba
 
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
@@ -84,6 +91,7 @@ def personalize(
             rated_photos,
             shots=shots,
             scale=scale,
+            choices=read_choices(choices) if choices else (),
             method=method,
             seed=seed,
             dry_run=dry_run,

@@ -111,7 +111,7 @@ def fit_personal(
             f"{count} usable rating(s): rate at least {MINIMUM_SHOTS} photos, better 10 or more",
             code="too_few_ratings",
         )
-    generic = _generic(backbone, support.features)
+    generic = _generic(backbone, support.features) if count else np.zeros(0)
     record = PersonalRecord(
         backbone=backbone.hash,
         method="affine",
@@ -178,17 +178,27 @@ def _fit_head(
 
 def gather_evidence(backbone: Backbone, support: Support) -> tuple[Evidence, list[str]]:
     """The prior beside the shared model met with what a person said, and what to say of it."""
-    usual = support.features if backbone.reference is None else backbone.reference
+    usual = backbone.reference
+    if usual is None:
+        usual = np.concatenate([support.features, *filter(len, _photos(support))])
     prior, notes = prior_of(backbone.folder, backbone.hash, usual, lambda x: _generic(backbone, x))
 
     def design(photos: NDArray[np.float32]) -> Matrix:
+        if not len(photos):
+            return np.zeros((0, len(prior.mean)))
         return prior.design(photos, _generic(backbone, photos))
 
-    none = np.zeros((0, len(prior.mean)))
-    chosen = none if support.chosen is None else design(support.chosen)
-    passed = none if support.passed is None else design(support.passed)
-    rated = design(support.features) if len(support.ratings) else none
+    chosen, passed = map(design, _photos(support))
+    rated = design(support.features)
     return Evidence(prior, Observations(rated, support.ratings, chosen, passed)), notes
+
+
+def _photos(support: Support) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """f_v of the photos preferred and of those passed over."""
+    none = np.zeros((0, support.features.shape[1]), np.float32)
+    if support.chosen is None or support.passed is None:
+        return none, none
+    return support.chosen, support.passed
 
 
 def _trust(method: Method, found: HeldOut | None, evidence: Evidence) -> float:

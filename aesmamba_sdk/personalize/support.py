@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,10 +12,11 @@ from PIL import Image
 
 from aesmamba_sdk.embeddings.cache import Feature
 from aesmamba_sdk.embeddings.stream import Embedded
+from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.personalize.fit import Support
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.profiles.rating_store import Rating
-from aesmamba_sdk.ratings import RatedPhoto
+from aesmamba_sdk.ratings import Choice, RatedPhoto
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 
 Embed = Callable[[Sequence[str]], Iterable[Embedded]]
@@ -66,6 +67,14 @@ class Gathered:
                 self.ratings[rating.photo_id] = rating
                 self.features[rating.photo_id] = features[rating.photo_id]
 
+    def nothing(self, user: str) -> PersonalizeError:
+        """The error of there being no rating at all."""
+        first = f" First problem: {self.problems[0]}" if self.problems else ""
+        return PersonalizeError(
+            f"{user!r} has no usable ratings: give a folder of rated photos.{first}",
+            code="too_few_ratings",
+        )
+
     def keep_files(self) -> None:
         """Leave out ratings whose photo is no longer where it was, for methods that read it."""
         for photo_id, rating in list(self.ratings.items()):
@@ -91,6 +100,26 @@ class Gathered:
             groups=[rating.group or rating.photo_id for rating in chosen],
             load=load,
         )
+
+
+def with_choices(
+    support: Support, choices: Sequence[Choice], embed: Embed, problems: list[str]
+) -> Support:
+    """The support with choices between photos; those of unusable photos are named and left out."""
+    embedded = list(embed([str(path) for choice in choices for path in choice]))
+    chosen, passed = [], []
+    for better, worse in zip(embedded[::2], embedded[1::2], strict=True):
+        if better.feature is None or worse.feature is None:
+            problems.append(f"{better.error or worse.error}; a choice is left out")
+        else:
+            chosen.append(better.feature)
+            passed.append(worse.feature)
+    if not chosen:
+        return support
+    features = support.features
+    if not len(features):
+        features = np.zeros((0, len(chosen[0])), np.float32)
+    return replace(support, features=features, chosen=np.stack(chosen), passed=np.stack(passed))
 
 
 def unrated(photos: Iterable[Embedded], stored: Sequence[Rating]) -> list[Embedded]:
