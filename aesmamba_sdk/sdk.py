@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import tee
+from itertools import chain, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -173,6 +173,7 @@ class AesMamba:
         photos: str | os.PathLike[str] | Iterable[PhotoSource],
         *,
         user: str | None = None,
+        users: Sequence[str] | None = None,
         attributes: bool = False,
         text: str | None = None,
     ) -> Iterator[Score]:
@@ -182,14 +183,19 @@ class AesMamba:
             photos: a file or folder (searched recursively), or any photos as for :meth:`score`;
                 folders among them are searched as well.
             user: whose taste.
+            users: several people's tastes in one pass: one score a photo and person, each photo's
+                together, people in this order.
             attributes: also give the nine attributes.
             text: what is said of all these photos; as for :meth:`score`.
 
         Raises:
             UserNotFoundError: no such user.
-            PersonalizeError: the user's model is damaged or made with another backbone.
+            PersonalizeError: the user's model is damaged or made with another backbone; or one of
+                several users' models encodes photos itself.
             CheckpointError, SetupError: as for :meth:`score`.
         """
+        if users is not None:
+            return self._score_for(_expand(photos), users, attributes)
         scoring = self._scoring(user, attributes, text)
         return scoring.score(self._embed(_expand(photos), scoring.personal))
 
@@ -377,6 +383,22 @@ class AesMamba:
         person = self.users.get(user)
         personal = None if person.model is None else self._scorer(person.model)
         return Scoring(self.backbone, person.name, personal, attributes)
+
+    def _score_for(
+        self, photos: Iterable[PhotoSource], users: Sequence[str], attributes: bool
+    ) -> Iterator[Score]:
+        """Every photo once for each person; features are read or computed once."""
+        scorings = [self._scoring(user, attributes) for user in users]
+        for scoring in scorings:
+            if scoring.personal is not None and scoring.personal.reencodes:
+                raise PersonalizeError(
+                    f"{scoring.user}'s model encodes photos itself: score them for this user "
+                    "alone, or personalize by another method",
+                    code="users_reencode",
+                )
+        streams = tee(self._embed(photos, None), len(scorings))
+        scores = [s.score(stream) for s, stream in zip(scorings, streams, strict=True)]
+        return chain.from_iterable(zip(*scores, strict=True))
 
     def _activate(
         self,

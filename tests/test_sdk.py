@@ -299,6 +299,22 @@ class TestPeople:
         with pytest.raises(PersonalizeError, match="not from choices"):
             sdk.personalize("alice", choices=pairs, method="lora")
 
+    def test_several_people_are_scored_in_one_pass(self, sdk, photos, table):
+        for name in ("alice", "bob"):
+            sdk.users.add(name)
+        sdk.personalize("alice", table)
+        expected = {u: list(sdk.score_many(photos, user=u)) for u in ("alice", "bob")}
+        bad = photos[0].parent / "notes.png"
+        bad.write_text("no photo")
+        found = list(sdk.score_many([*photos, bad], users=["bob", "alice"]))
+        assert [s.user for s in found] == ["bob", "alice"] * 21
+        assert found[0:40:2] == expected["bob"]
+        assert found[1:40:2] == expected["alice"]
+        assert all(s.error is not None for s in found[40:])
+        sdk.personalize("bob", table, method="lora-stage")
+        with pytest.raises(PersonalizeError, match="bob's model encodes photos itself"):
+            sdk.score_many(photos, users=["alice", "bob"])
+
     def test_an_earlier_model_can_serve_again(self, sdk, photos, table):
         sdk.users.add("alice")
         sdk.personalize("alice", table, shots=10)

@@ -91,7 +91,7 @@ def learning_result(curves: Curves, seed: int, picture: Path | None = None) -> R
         what = f"{name} of {_MANY} random ratings less {_FEW} chosen"
         result.bars.append(Bar(what, gain.value, 0.0))
     if picture is not None:
-        series = {f"photos {arm}": estimates[arm, 0] for arm in ARMS}
+        series = {f"{arm} photos": estimates[arm, 0] for arm in ARMS}
         curve_plot(picture, SHOTS, series, "ratings", "mean error of unseen photos, scale 1-5")
     return result
 
