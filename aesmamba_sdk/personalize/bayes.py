@@ -7,6 +7,7 @@ averaged over by their evidence. Needs numpy alone.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ _AMPLITUDES = np.array([1.0, 4.0, 16.0])
 _LOG_AMPLITUDE_PRIOR = np.log([0.96, 0.035, 0.005])
 _LEAST_VARIANCE = 1e-3  # of noise, on 1-5: nobody repeats themselves to 0.03
 _NEWTON_STEPS = 8
+_FAR_BELOW = -20.0
 _NEGLIGIBLE = 1e-3  # share of a hypothesis that is left out where each costs time
 
 
@@ -194,12 +196,11 @@ def _probit(x: Vector) -> tuple[Vector, Vector]:
 
 def _mills(x: Vector) -> Vector:
     """φ(x) / Φ(x), also far below zero."""
-    from math import erfc
+    return np.array([_mills_of(float(value)) for value in x])
 
-    def one(value: float) -> float:
-        if value < -20.0:  # the first terms of its asymptotic series
-            return -value + 1.0 / -value
-        density = np.exp(-0.5 * value * value) / np.sqrt(2 * np.pi)
-        return float(density / (0.5 * erfc(-value / np.sqrt(2))))
 
-    return np.array([one(float(value)) for value in x])
+def _mills_of(x: float) -> float:
+    if x < _FAR_BELOW:  # the first terms of its asymptotic series
+        return -x - 1.0 / x
+    density = math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
+    return density / (0.5 * math.erfc(-x / math.sqrt(2)))
