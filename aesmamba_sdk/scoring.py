@@ -9,11 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from aesmamba_sdk.embeddings.stream import Embedded
-from aesmamba_sdk.model.backbone import Array, Backbone, percentile
+from aesmamba_sdk.model.backbone import Array, Backbone, percentiles
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from aesmamba_sdk.scores import Score, ScoreFailure
 
-_BATCH = 16
+_BATCH, _CACHED_BATCH = 16, 256
+"""Photos at a time: people wait for those that have to be encoded, those from the cache rush by."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Scoring:
         batch: list[tuple[Embedded, Embedded]] = []
         for pair in photos:
             batch.append(pair)
-            if len(batch) == _BATCH:
+            if len(batch) >= (_BATCH if pair[1].fresh else _CACHED_BATCH):
                 yield from self._score_batch(batch)
                 batch = []
         yield from self._score_batch(batch)
@@ -47,47 +48,62 @@ class Scoring:
     def _score_batch(self, batch: list[tuple[Embedded, Embedded]]) -> Iterator[Score]:
         features = [(s.feature, o.feature) for s, o in batch]
         good = [(s, o) for s, o in features if s is not None and o is not None]
-        generic, values, deviations = self._values(good)
-        row = 0
+        rows = iter(self._rows(good) if good else ())
         for shared, own in batch:
             if shared.feature is None or own.feature is None:
                 yield self._failure(shared, own)
             else:
-                std = None if deviations is None else float(deviations[row])
-                yield self._success(shared.path, generic[row], float(values[row]), std)
-                row += 1
+                yield self._success(shared.path, *next(rows))
 
-    def _values(self, features: list[tuple[Array, Array]]) -> tuple[Array, Array, Array | None]:
-        """Generic scores (n, attributes), what the user's value is (n,), and how sure that is."""
-        if not features:
-            return np.zeros((0, 1), np.float32), np.zeros(0, np.float32), None
+    def _rows(
+        self, features: list[tuple[Array, Array]]
+    ) -> Iterable[tuple[list[float], float, float | None, float | None]]:
+        """Generic scores of the attributes asked for, value, std and percentile of each photo."""
         shared, own = (np.stack(side) for side in zip(*features, strict=True))
-        generic = self.backbone.scores(shared, self.text)
-        if self.personal is None:
-            return generic, generic[:, 0], None
-        value = generic[:, 0]
-        personal = self.personal
-        return generic, personal.scores(own, value), personal.deviations(own, value)
-
-    def _success(self, path: str | None, generic: Array, value: float, std: float | None) -> Score:
-        config = self.backbone.config
-        # The reference photos have no captions: no rank among them holds for a photo with one.
-        reference = None if self.text is not None else self.backbone.reference_values
-        method = None
-        if self.user is not None:
-            method = "generic"
+        if self.attributes:
+            generic = self.backbone.scores(shared, self.text)
+        else:
+            generic = self.backbone.values(shared, self.text)[:, None]
+        values, reference = generic[:, 0], self.backbone.reference_values
+        deviations: Array | None = None
         if self.personal is not None:
             reference = self.personal.reference_values
-            method = self.personal.record.method
-        named = dict(zip(config.attributes, map(float, generic), strict=True))
+            deviations = self.personal.deviations(own, values)
+            values = self.personal.scores(own, values)
+        if self.text is not None:  # the reference photos have no captions to be ranked with
+            reference = None
+        ranks = None if reference is None else percentiles(values, reference)
+        nothing = [None] * len(values)
+        return zip(
+            generic.tolist(),
+            values.tolist(),
+            nothing if deviations is None else deviations.tolist(),
+            nothing if ranks is None else ranks.tolist(),
+            strict=True,
+        )
+
+    def _success(
+        self,
+        path: str | None,
+        generic: list[float],
+        value: float,
+        std: float | None,
+        percentile: float | None,
+    ) -> Score:
+        config = self.backbone.config
+        method = None
+        if self.user is not None:
+            method = "generic" if self.personal is None else self.personal.record.method
         return Score(
             path=path,
             value=value,
             scale=config.scale,
-            percentile=percentile(value, reference),
-            attributes=named if self.attributes else None,
+            percentile=percentile,
+            attributes=dict(zip(config.attributes, generic, strict=True))
+            if self.attributes
+            else None,
             user=self.user,
-            generic=float(generic[0]) if self.user is not None else None,
+            generic=generic[0] if self.user is not None else None,
             std=std,
             method=method,
             model=self.backbone.id,

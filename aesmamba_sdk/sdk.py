@@ -332,7 +332,7 @@ class AesMamba:
         features = np.stack(
             [embedded.feature for embedded in named if embedded.feature is not None]
         )
-        generic = self.backbone.scores(features)[:, 0]
+        generic = self.backbone.values(features)
         posterior = evidence.posterior()
         design = evidence.prior.design(features, generic)
         scores, stds = posterior.predict(design)

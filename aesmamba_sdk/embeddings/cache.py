@@ -137,7 +137,7 @@ class EmbeddingCache:
 
 def _key(path: str) -> bytes:
     """The absolute path as bytes: a file name need not be valid text."""
-    return os.fsencode(Path(path).absolute())
+    return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 -- hot
 
 
 def _prepared(file: Path) -> sqlite3.Connection:

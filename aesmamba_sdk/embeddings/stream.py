@@ -17,7 +17,7 @@ from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import Photo, PhotoSource, load_photo, photo_version
 
-_BATCH = 16
+_BATCH, _CACHED_BATCH = 16, 256
 
 
 class ImageEncoder(Protocol):
@@ -40,6 +40,7 @@ class Embedded:
         photo_id: identity of the pixels; ``None`` when there is an error.
         feature: f_v, (d,) float32; ``None`` when there is an error.
         error: why the photo cannot be used.
+        fresh: whether the photo had to be decoded; else all was in the cache.
     """
 
     source: PhotoSource
@@ -47,6 +48,7 @@ class Embedded:
     photo_id: str | None = None
     feature: Feature | None = None
     error: PhotoError | None = None
+    fresh: bool = False
 
 
 @dataclass
@@ -80,7 +82,9 @@ def embed_photos(
         ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
         while ahead.sources:
             batch = ahead
-            ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
+            # Few at a time while photos are decoded, whose images are held; else as many as pay.
+            size = _BATCH if batch.decoding else _CACHED_BATCH
+            ahead = _start(list(islice(sources, size)), cache, encoder.key, pool.submit)
             yield from _finish(batch, encoder, cache)
 
 
@@ -124,9 +128,10 @@ def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iter
     for i, source in enumerate(batch.sources):
         path = _path_of(source)
         if i in errors:
-            yield Embedded(source, path, error=errors[i])
+            yield Embedded(source, path, error=errors[i], fresh=True)
         else:
-            yield Embedded(source, path, ids[i], features[ids[i]])
+            decoded_now = i in batch.decoding
+            yield Embedded(source, path, ids[i], features[ids[i]], fresh=decoded_now)
 
 
 def _encode_missing(

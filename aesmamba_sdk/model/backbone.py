@@ -71,6 +71,11 @@ class Backbone:
             return to_array(encoder(pixels).mean((1, 2)))
 
     @torch.inference_mode()
+    def values(self, features: Array, text: tuple[Tensor, Tensor] | None = None) -> Array:
+        """The first column of :meth:`scores`, (n,), at the cost of one head."""
+        return self._scores(features, text, self.config.attributes[:1])[:, 0]
+
+    @torch.inference_mode()
     def scores(self, features: Array, text: tuple[Tensor, Tensor] | None = None) -> Array:
         """Generic scores, (n, attributes), clipped to the scale.
 
@@ -79,10 +84,14 @@ class Backbone:
             text: what :meth:`read` or :meth:`read_caption` gave, of all photos; ``None``: of the
                 photos alone.
         """
+        return self._scores(features, text, self.config.attributes)
+
+    def _scores(
+        self, features: Array, text: tuple[Tensor, Tensor] | None, attributes: Sequence[str]
+    ) -> Array:
         f = self.model.integrate(torch.from_numpy(features), *(text or (None, None)))
-        scores = self.model.heads(f).scores
         scale = self.config.scale
-        return to_array(scores.clamp(scale.low, scale.high))
+        return to_array(self.model.heads.scores(f, attributes).clamp(scale.low, scale.high))
 
     @cached_property
     def reference(self) -> Array | None:
@@ -93,7 +102,7 @@ class Backbone:
     @cached_property
     def reference_values(self) -> Array | None:
         """Generic value of the reference photos, ascending."""
-        return None if self.reference is None else np.sort(self.scores(self.reference)[:, 0])
+        return None if self.reference is None else np.sort(self.values(self.reference))
 
     def read(self, prompt: str) -> tuple[Tensor, Tensor]:
         """Token features (1, tokens, d) of a prompt and their mask; loads BERT for the moment.
@@ -142,12 +151,10 @@ def save_reference(folder: Path, features: Tensor) -> None:
     file.chmod(0o644)
 
 
-def percentile(value: float, reference: Array | None) -> float | None:
-    """Share (0-1) of the ascending ``reference`` below ``value``, equals counted half."""
-    if reference is None:
-        return None
-    below, upto = (np.searchsorted(reference, value, side) for side in ("left", "right"))
-    return float(below + upto) / (2 * len(reference))
+def percentiles(values: Array, reference: Array) -> NDArray[np.float64]:
+    """Share (0-1) of the ascending ``reference`` below each of ``values``, equals counted half."""
+    below, upto = (np.searchsorted(reference, values, side) for side in ("left", "right"))
+    return ((below + upto) / (2 * len(reference))).astype(np.float64)
 
 
 def choose_device(name: str = "auto") -> torch.device:

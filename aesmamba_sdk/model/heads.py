@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -68,10 +70,20 @@ class MultitaskBalancedAdaptation(nn.Module):
         logits = None
         if self.scale_classes:
             logits = torch.stack([classes for _, classes in per_head], 1)
+        return AttributePredictions(*self._expected(raw), logits)
+
+    def scores(self, f: Tensor, attributes: Sequence[str]) -> Tensor:
+        """Scores of the named heads and nothing else, (batch, len(attributes)), of f (batch, d)."""
+        heads = [cast(AttributeHead, self.heads[name]) for name in attributes]
+        raw = torch.stack([head.score(head.adapter(f)) for head in heads], 1)
+        return self._expected(raw)[0]
+
+    def _expected(self, raw: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Scores, and the distributions they are the expected values of."""
         if self.bins == 1:
-            return AttributePredictions(raw.squeeze(-1), None, logits)
+            return raw.squeeze(-1), None
         distributions = raw.softmax(-1)
-        return AttributePredictions(distributions @ self.bin_scores, distributions, logits)
+        return distributions @ self.bin_scores, distributions
 
 
 class AttributeHead(nn.Module):

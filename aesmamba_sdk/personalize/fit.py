@@ -210,5 +210,5 @@ def _trust(method: Method, found: HeldOut | None, evidence: Evidence) -> float:
 
 
 def _generic(backbone: Backbone, features: NDArray[np.float32]) -> Vector:
-    values: Vector = backbone.scores(features)[:, 0].astype(np.float64)
+    values: Vector = backbone.values(features).astype(np.float64)
     return values

@@ -102,4 +102,4 @@ class PersonalScorer:
         reference = self.backbone.reference
         if reference is None or self.reencodes:
             return None
-        return np.sort(self.scores(reference, self.backbone.scores(reference)[:, 0]))
+        return np.sort(self.scores(reference, self.backbone.values(reference)))

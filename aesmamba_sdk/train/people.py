@@ -90,7 +90,7 @@ def people_group(
     return RatedPhotos(
         dataset.name,
         stacked,
-        backbone.scores(stacked)[:, 0].astype(np.float64),
+        backbone.values(stacked).astype(np.float64),
         _ratings(dataset, backbone.config.scale),
     )
 

@@ -49,6 +49,8 @@ def test_a_second_run_decodes_nothing(tmp_path, cache, monkeypatch):
     assert encoder.shown == 40
     assert np.array_equal(features(first), features(second))
     assert [o.path for o in second] == [str(p) for p in paths]
+    assert all(o.fresh for o in first)
+    assert not any(o.fresh for o in second)
 
 
 def test_a_changed_file_is_read_again(tmp_path, cache):
@@ -111,6 +113,23 @@ def test_sources_are_read_lazily(cache):
 
     next(embed_photos(endless(), CountingEncoder(), cache))
     assert len(taken) <= 2 * stream._BATCH
+
+
+def test_photos_behind_a_cached_library_are_decoded_a_few_at_a_time(tmp_path, cache, monkeypatch):
+    cached, encoder = toy.write_photos(tmp_path / "p", 40), CountingEncoder()
+    list(embed_photos(cached, encoder, cache))
+    monkeypatch.setattr(stream, "_CACHED_BATCH", 20)
+    shown = []
+
+    def watched(images):
+        shown.append(len(images))
+        return encoder(images)
+
+    watched.key = encoder.key
+    unseen = [Image.new("RGB", (4, 4), (i, 0, 0)) for i in range(60)]
+    list(embed_photos([*cached, *unseen], watched, cache))
+    assert sum(shown) == 60
+    assert max(shown) <= 20
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")

@@ -18,7 +18,7 @@ from aesmamba_sdk.evaluate.attributes import calibration_table, copy_table
 from aesmamba_sdk.evaluate.data import read_data, score_dataset
 from aesmamba_sdk.evaluate.robustness import DAMAGES, TRIFLES, score_altered
 from aesmamba_sdk.metrics import srcc
-from aesmamba_sdk.model.backbone import Backbone, percentile
+from aesmamba_sdk.model.backbone import Backbone, percentiles
 from aesmamba_sdk.paths import pretrained_folder
 from aesmamba_sdk.photos import load_photo
 
@@ -160,7 +160,7 @@ def test_scores_transfer_to_photos_of_another_kind(shipped):
 def test_the_percentile_of_a_test_photo_is_its_rank_among_them(shipped, para):
     """The reference keeps their features, in half precision."""
     values = para.predicted[:, 0]
-    found = [percentile(value, shipped.reference_values) for value in values]
+    found = percentiles(values, shipped.reference_values)
     ranks = (values.argsort().argsort() + 0.5) / len(values)
     assert len(shipped.reference_values) == len(values)
     assert found == pytest.approx(ranks.tolist(), abs=0.01)
@@ -168,8 +168,8 @@ def test_the_percentile_of_a_test_photo_is_its_rank_among_them(shipped, para):
 
 def test_percentiles_of_sample_photographs_follow_their_scores(shipped, altered_samples):
     values = np.sort(altered_samples[:, :, 0].ravel())
-    found = [percentile(value, shipped.reference_values) for value in values]
-    assert found == sorted(found)
+    found = percentiles(values, shipped.reference_values)
+    assert found.tolist() == sorted(found)
     assert 0 <= found[0] < 0.5 < found[-1] <= 1
 
 

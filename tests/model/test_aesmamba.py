@@ -102,6 +102,17 @@ def test_a_distribution_head_scores_by_its_expected_value():
     torch.testing.assert_close(out.scores, (out.distributions * torch.arange(1.0, 11)).sum(-1))
 
 
+@pytest.mark.parametrize("bins", [1, 10])
+def test_named_heads_alone_score_as_all_of_them_do(bins):
+    names = ("aesthetic", "quality", "color")
+    torch.manual_seed(0)
+    mba = MultitaskBalancedAdaptation(
+        8, names, hidden=4, bins=bins, scale_classes=4, scale=Scale(1, 5)
+    )
+    f = torch.randn(5, 8)
+    torch.testing.assert_close(mba.scores(f, ["color", "aesthetic"]), mba(f).scores[:, [2, 0]])
+
+
 def test_the_adapter_is_residual():
     adapter = FeatureAdapter(8)
     torch.nn.init.zeros_(adapter.up.weight)
