@@ -20,6 +20,7 @@ class Options:
         scanned: presets whose scans are measured alone.
         states: N of these scans.
         photos: in each folder of photos; a day's outing, over which a cold start is spread.
+        cached: photos in a library that was scored before.
         megapixels: of the photos, a folder each.
         patience: multiplies the time that is spent on every figure.
     """
@@ -32,6 +33,7 @@ class Options:
     scanned: tuple[str, ...] = ("nano", "tiny")
     states: tuple[int, ...] = (1, 16)
     photos: int = 128
+    cached: int = 20_000
     megapixels: tuple[int, ...] = (24, 12)
     patience: float = 1.0
 
