@@ -163,6 +163,7 @@ def main() -> None:
     if options.stages:
         arguments = options.teacher.arguments(seed, bfloat16=options.bfloat16)
         teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
+    maps: dict[str, torch.Tensor] | None = None
     for number, stage in enumerate(options.stages):
         arguments = stage.arguments(
             seed + number,
@@ -171,7 +172,11 @@ def main() -> None:
             optimizer="muon",
         )
         folder = options.out / f"giaa-{number}"
-        Trainer(model, photos, validation, folder, arguments, teacher).run()
+        trainer = Trainer(model, photos, validation, folder, arguments, teacher)
+        if maps is not None and trainer.step == 0:
+            trainer.maps.load_state_dict(maps)  # random ones would first pull at the encoder
+        trainer.run()
+        maps = trainer.maps.state_dict()
     size = choose_size(model, validation, tuple(options.sizes))
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)
