@@ -20,7 +20,7 @@ from aesmamba_sdk import paths
 from aesmamba_sdk.errors import PersonalizeError, SetupError
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.personalize.report import PersonalizeReport
-from aesmamba_sdk.photos import iter_photos
+from aesmamba_sdk.photos import iter_photos, load_photo
 from aesmamba_sdk.scores import Scale, Score
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
+    from aesmamba_sdk.explain.explanation import Explanation
     from aesmamba_sdk.model.backbone import Backbone
     from aesmamba_sdk.personalize.folder import PersonalRecord
     from aesmamba_sdk.personalize.methods import Method
@@ -214,6 +215,29 @@ class AesMamba:
             top: keep only so many of the scored photos.
         """
         return ranked(self.score_many(photos, user=user, attributes=attributes), top)
+
+    def explain(self, photo: PhotoSource, *, user: str | None = None) -> Explanation:
+        """Why a photo has its score: attributes, regions, and how the person differs from others.
+
+        The photo is encoded some forty times, with one region after the other covered. A model
+        that reads captions is explained for the photo alone.
+
+        Args:
+            photo: as for :meth:`score`.
+            user: whose score; everyone's by default.
+
+        Raises:
+            PhotoError: the photo cannot be used.
+            UserNotFoundError: no such user.
+            PersonalizeError: the user's model is damaged or made with another backbone.
+        """
+        from aesmamba_sdk.explain.explainer import explain_photo
+
+        scoring = self._scoring(user, attributes=True)
+        embedded = next(self._embed([photo], scoring.personal))
+        if embedded[0].error is not None:
+            raise embedded[0].error
+        return explain_photo(scoring, embedded, load_photo(photo).image)
 
     # People.
 

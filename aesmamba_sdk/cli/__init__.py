@@ -15,6 +15,7 @@ from aesmamba_sdk import __version__
 from aesmamba_sdk.cli.demo import demo
 from aesmamba_sdk.cli.doctor import doctor
 from aesmamba_sdk.cli.evaluate import evaluate
+from aesmamba_sdk.cli.explain import explain
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.ratings import ratings
@@ -59,6 +60,7 @@ for _command in (
     demo,
     doctor,
     evaluate,
+    explain,
     model,
     personalize,
     rank,

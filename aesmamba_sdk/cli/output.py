@@ -163,6 +163,8 @@ def _rounded(value: Any) -> Any:
         return round(value, _DECIMALS)
     if isinstance(value, Mapping):
         return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
     return value
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Array, Backbone, to_array
 from aesmamba_sdk.model.identity import encoder_hash
+from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.folder import load_adapter, load_record
 from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.network import PersonalNetwork
@@ -81,17 +82,22 @@ class PersonalScorer:
             features: this person's f_v, (n, d).
             generic: the backbone's value of the same photos, (n,).
         """
-        record, scale = self.record, self.backbone.config.scale
+        scale = self.backbone.config.scale
+        clipped: Array = self.unclipped(features, generic).clip(scale.low, scale.high).astype("f4")
+        return clipped
+
+    def unclipped(self, features: Array, generic: Array) -> Vector:
+        """As :meth:`scores`, past the ends of the scale as well."""
         if self.head is not None:
-            return self.head.scores(features, generic).clip(scale.low, scale.high).astype("f4")
+            return self.head.scores(features, generic)
+        record = self.record
         scores = record.affine(generic.astype(np.float64))
         if self.network is not None:
             with torch.inference_mode():
                 raw = self.network.from_features(torch.from_numpy(features))
             personal = record.affine(to_array(raw).astype(np.float64))
             scores = scores + record.trust * (personal - scores)
-        clipped: Array = scores.clip(scale.low, scale.high).astype(np.float32)
-        return clipped
+        return scores
 
     @cached_property
     def reference_values(self) -> Array | None:

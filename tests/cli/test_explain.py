@@ -1,0 +1,105 @@
+"""``aesmamba explain`` as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from aesmamba_sdk.cli import main
+from aesmamba_sdk.cli.explain import describe
+from aesmamba_sdk.explain.explanation import Explanation, Split
+from aesmamba_sdk.scores import UNIT_SCORES, Score
+from tests import toy
+
+
+@pytest.fixture
+def run(toy_model, monkeypatch):
+    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
+    return lambda *arguments: CliRunner().invoke(main, ["explain", *map(str, arguments)])
+
+
+@pytest.fixture
+def photo(tmp_path):
+    return toy.write_photos(tmp_path / "photos", 1)[0]
+
+
+def explanation(**changes):
+    regions = [[0.0] * 6 for _ in range(6)]
+    regions[0][5], regions[2][3] = 0.21, -0.05
+    known = {
+        "score": Score("a.jpg", 4.5, UNIT_SCORES, 0.9, None, "alice", 3.5, 0.8, "bayes"),
+        "percentiles": {"aesthetic": 0.7, "quality": 0.72, "depth_of_field": 0.92, "light": 0.3},
+        "regions": tuple(map(tuple, regions)),
+        "split": Split(3.5, 0.4, -0.1, 0.7, 0.0),
+        "likes": {"light": 0.41, "color": 0.02, "quality": -0.3, "content": -0.5},
+        "notes": (),
+    }
+    return Explanation(**known | changes)
+
+
+def test_the_text_says_what_raises_and_lowers_with_numbers():
+    first, *facts = describe(explanation())
+    told = {name: what for name, _, what in (f.strip().partition("  ") for f in facts)}
+    told = {name: what.strip() for name, what in told.items()}
+    assert first == "a.jpg: 4.50 on 1-5 for alice (bayes), above 90% of photos, ± 0.80"
+    assert told == {
+        "parts": "generic 3.50, use of the scale +0.30, taste +0.70",
+        "better than the whole, 70%": "depth of field 92%",
+        "worse than the whole, 70%": "light 30%",
+        "raised most by": "upper right, +0.210 (row 1, column 6 of 6)",
+        "lowered most by": "centre, -0.050 (row 3, column 4 of 6)",
+        "alice likes more": "light +0.41",
+        "alice likes less": "content -0.50, quality -0.30",
+    }
+
+
+def test_what_is_not_there_is_not_claimed():
+    lines = "\n".join(
+        describe(
+            explanation(
+                likes={"light": 0.04}, regions=((0.0,) * 6,) * 6, split=Split(3, 3, 0, 0, -1.0)
+            )
+        )
+    )
+    assert lines.count("nothing clearly") == 2
+    assert lines.count("no region") == 2
+    assert "end of the scale -1.00" in lines
+
+
+def test_json_is_one_strict_object(run, photo):
+    result = run(photo, "--format", "json")
+    assert result.exit_code == 0
+    record = json.loads(result.stdout)
+    assert record["path"] == str(photo)
+    assert (len(record["regions"]), len(record["regions"][0])) == (6, 6)
+    assert (record["split"], record["likes"], record["notes"]) == (None, None, [])
+
+
+def test_the_heat_map_is_drawn_beside_the_text(run, photo, tmp_path):
+    picture = tmp_path / "map.png"
+    result = run(photo, "--format", "table", "--heatmap", picture)
+    assert "raised most by" in result.stdout
+    with Image.open(picture) as image:
+        assert image.width == 320
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["{folder}/gone.jpg"], "gone.jpg does not exist"),
+        (["{photo}", "--user", "nobody"], "nobody"),
+        (["{photo}", "--heatmap", "{folder}/map.txt"], "name the heat map .png"),
+        (["{photo}", "--heatmap", "{photo}"], "is the photo itself"),
+        (["{photo}", "--heatmap", "{folder}/nowhere/map.png"], "cannot be written"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exit_code_2(run, photo, arguments, told):
+    before = photo.read_bytes()
+    result = run(*(a.format(photo=photo, folder=photo.parent) for a in arguments))
+    assert result.exit_code == 2
+    assert told in result.stderr
+    assert result.stdout == ""
+    assert photo.read_bytes() == before
