@@ -47,7 +47,7 @@ def explain_photo(
 def _values(scoring: Scoring, images: Sequence[Image.Image]) -> Vector:
     """Scores of images (n,); personal ones go on past the ends of the scale."""
     shared = scoring.backbone(images)
-    generic = scoring.backbone.scores(shared)[:, 0]
+    generic = scoring.backbone.values(shared)
     personal = scoring.personal
     if personal is None:
         return generic.astype(np.float64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.explain.explanation import Split
-from aesmamba_sdk.model.backbone import Array, Backbone, percentile
+from aesmamba_sdk.model.backbone import Array, Backbone, percentiles
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 
@@ -43,8 +43,8 @@ def attribute_percentiles(backbone: Backbone, scores: Array) -> dict[str, float]
     if reference is None or len(names) < 2:
         return {}
     usual = np.sort(backbone.scores(reference), axis=0)
-    ranks = [percentile(float(scores[i]), usual[:, i]) for i in range(len(names))]
-    return {name: rank for name, rank in zip(names, ranks, strict=True) if rank is not None}
+    columns = zip(names, scores[:, None], usual.T, strict=True)
+    return {name: float(percentiles(value, column)[0]) for name, value, column in columns}
 
 
 def liked_attributes(personal: PersonalScorer) -> dict[str, float] | None:

@@ -30,11 +30,24 @@ def table(tmp_path):
     return toy.write_ratings(toy.write_photos(tmp_path / "rated", 40, seed=1))
 
 
-def with_patch(row, column, *, under=60, patch=250):
-    """A grey photo with one region of another grey."""
+def with_patch(row, column, *, side=1, under=60, patch=250):
+    """A grey photo with ``side`` regions each way, from one on, of another grey."""
     pixels = np.full((60, 90, 3), under, np.uint8)
-    pixels[row * 10 : row * 10 + 10, column * 15 : column * 15 + 15] = patch
+    pixels[row * 10 :, column * 15 :][: side * 10, : side * 15] = patch
     return Image.fromarray(pixels)
+
+
+def mosaic(seed):
+    """Squares of any light, as parts of a photo have."""
+    squares = np.random.default_rng(seed).integers(0, 256, (6, 6), dtype=np.uint8)
+    return Image.fromarray(squares).resize((60, 60), Image.Resampling.NEAREST).convert("RGB")
+
+
+def strongest(regions):
+    """Row, column and value of the effect furthest from zero."""
+    effects = np.array(regions)
+    row, column = np.unravel_index(np.abs(effects).argmax(), effects.shape)
+    return int(row), int(column), float(effects[row, column])
 
 
 def person(folder, backbone, weights, *, affine=None, shots=40):
@@ -60,14 +73,23 @@ def person(folder, backbone, weights, *, affine=None, shots=40):
 
 class TestRegions:
     def test_a_region_counts_what_the_score_loses_without_it(self):
-        def upper_left(images):
-            return np.array([np.asarray(image)[:10, :15].mean() for image in images])
+        def center_of_third(images):
+            return np.array([float(np.asarray(image)[25, 37, 0]) for image in images])
 
-        photo = with_patch(0, 0)
-        effects = region_effects(photo, upper_left)
-        usual = round(60 + 190 / GRID**2)
-        assert effects[0, 0] == 250 - usual
-        assert np.count_nonzero(effects) == 1
+        photo = with_patch(2, 2)
+        usual = np.asarray(photo).mean()
+        effects = region_effects(photo, center_of_third)
+        assert effects[2, 2] == pytest.approx(250 - usual, abs=20)
+        assert np.abs(effects[[0, 1, 4, 5]]).max() < 20
+        assert effects[2, 2] > 2 * np.delete(effects.ravel(), 14).max()
+
+    def test_covering_all_regions_one_by_one_covers_the_photo_once(self):
+        def pixels(images):
+            return np.array([float(np.asarray(image)[17, 71, 0]) for image in images])
+
+        photo = toy.photo(0.8, 3).resize((90, 60))
+        whole = pixels([photo])[0] - np.asarray(photo)[..., 0].mean()
+        assert region_effects(photo, pixels).sum() == pytest.approx(whole, abs=3)
 
     def test_rows_go_down_and_columns_to_the_right(self):
         def mean_light(images):
@@ -86,19 +108,21 @@ class TestRegions:
         regions = sdk.explain(Image.fromarray(np.eye(3, dtype=np.uint8) * 255)).regions
         assert np.shape(regions) == (GRID, GRID)
 
-    @pytest.mark.parametrize("likes_light", [True, False])
-    def test_who_likes_light_has_the_bright_region_raise_the_score(
-        self, sdk, tmp_path, likes_light
+    @pytest.mark.parametrize("place", [(1, 3), (3, 1), (0, 0), (4, 4)])
+    def test_a_taste_for_light_has_the_bright_region_raise_the_score_most(
+        self, sdk, tmp_path, place
     ):
-        table = toy.write_ratings(
-            toy.write_photos(tmp_path / "rated", 40, seed=1), likes_light=likes_light
-        )
-        sdk.users.add("alice")
-        sdk.personalize("alice", table)
-        effects = np.array(sdk.explain(with_patch(1, 4), user="alice").regions)
-        largest = np.unravel_index(np.abs(effects).argmax(), effects.shape)
-        assert largest == (1, 4)
-        assert (effects[1, 4] > 0) == likes_light
+        mosaics = [mosaic(seed) for seed in range(80)]
+        features = sdk.backbone(mosaics)
+        light = np.array([np.asarray(image).mean() / 50 for image in mosaics])
+        weights = np.linalg.lstsq(features - features.mean(0), light - light.mean(), rcond=None)[0]
+        own = Affine(3.0, 0.0, 3.0)  # nothing of the toy's generic score, which is random
+        lit = with_patch(*place, side=2)
+        scorer = person(tmp_path / "v1", sdk.backbone, weights, affine=own)
+        row, column, effect = strongest(explained(sdk, scorer, lit).regions)
+        assert 0 <= row - place[0] < 2
+        assert 0 <= column - place[1] < 2
+        assert effect > 0
 
 
 class TestAttributes:
@@ -196,22 +220,21 @@ class TestPerson:
         served = sdk.score(photos[0], user="alice", attributes=True)
         assert explanation.score == served
         assert explanation.split.value == pytest.approx(served.value, abs=2e-6)
-        effects = np.array(sdk.explain(with_patch(1, 4), user="alice").regions)
-        assert np.unravel_index(np.abs(effects).argmax(), effects.shape) == (1, 4)
+        assert np.any(explanation.regions)
         assert explanation.likes is None
         assert any("sees photos in its own way" in note for note in explanation.notes)
 
 
-def explained(sdk, scorer, path):
+def explained(sdk, scorer, photo):
     """As the SDK explains, for a model made by hand."""
     from aesmamba_sdk.embeddings.stream import embed_photos
     from aesmamba_sdk.explain.explainer import explain_photo
     from aesmamba_sdk.photos import load_photo
     from aesmamba_sdk.scoring import Scoring
 
-    embedded = next(embed_photos([path], sdk.backbone, sdk.embeddings))
+    embedded = next(embed_photos([photo], sdk.backbone, sdk.embeddings))
     scoring = Scoring(sdk.backbone, "alice", scorer, attributes=True)
-    return explain_photo(scoring, (embedded, embedded), load_photo(path).image)
+    return explain_photo(scoring, (embedded, embedded), load_photo(photo).image)
 
 
 def test_the_record_is_strict_json_of_plain_types(sdk, photos, table):
