@@ -13,7 +13,7 @@ from aesmamba_sdk.photos import PhotoSource, load_photo
 _RAISES, _LOWERS = np.array([255.0, 120.0, 0.0]), np.array([20.0, 90.0, 255.0])
 _STRONGEST = 0.75  # opacity of the colour where the effect is largest
 _LIFT = 0.35  # towards white: on black, colours would not look like those of the legend
-_LEAST_SIDE = 320  # smaller photos are enlarged: the legend needs the room
+_LEAST_SIDE = 320  # of the picture: the legend needs the room
 _STRIP, _BAR, _MARGIN, _FONT = 46, 14, 8, 14
 
 
@@ -29,16 +29,18 @@ def heat_map(photo: PhotoSource, explanation: Explanation) -> Image.Image:
         PhotoError: the photo cannot be used.
     """
     image = load_photo(photo).image
-    if image.width < _LEAST_SIDE:
-        height = max(1, round(image.height * _LEAST_SIDE / image.width))
-        image = image.resize((_LEAST_SIDE, height), Image.Resampling.BICUBIC)
+    if max(image.size) < _LEAST_SIDE:
+        scale = _LEAST_SIDE / max(image.size)
+        width, height = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
     effects = np.array(explanation.regions, np.float32)
     largest = float(np.abs(effects).max())
     shares = effects / largest if largest else effects
     smooth = Image.fromarray(shares).resize(image.size, Image.Resampling.BICUBIC)
     grey = np.asarray(ImageOps.grayscale(image).convert("RGB")) * (1 - _LIFT) + 255 * _LIFT
-    picture = Image.new("RGB", (image.width, image.height + _STRIP), "white")
-    picture.paste(_coloured(grey, np.asarray(smooth)), (0, 0))
+    canvas = (max(image.width, _LEAST_SIDE), image.height + _STRIP)
+    picture = Image.new("RGB", canvas, "white")
+    picture.paste(_coloured(grey, np.asarray(smooth)), ((canvas[0] - image.width) // 2, 0))
     _draw_legend(picture, image.height, largest)
     return picture
 

@@ -42,9 +42,12 @@ def test_the_photo_stands_upright_above_its_legend(tmp_path):
     assert (legend == 0).any(), "no words"
 
 
-def test_a_small_photo_is_enlarged_so_that_its_legend_can_be_read():
-    picture = heat_map(Image.new("RGB", (40, 20)), explanation(np.ones((6, 6))))
-    assert picture.width == 320
+@pytest.mark.parametrize(
+    ("size", "height"), [((40, 20), 160), ((20, 40), 320), ((3, 2000), 512), ((2000, 3), 1)]
+)
+def test_a_small_or_narrow_photo_leaves_its_legend_room(size, height):
+    picture = heat_map(Image.new("RGB", size), explanation(np.ones((6, 6))))
+    assert (picture.width, picture.height) == (max(320, min(512, size[0])), height + 46)
 
 
 def test_no_effects_leave_the_photo_grey():
