@@ -1,8 +1,8 @@
 """Which regions of a photo raise or lower its score, by covering one after the other.
 
 Leaving a region's tokens out of the pooled feature would cost nothing, but the scan has carried
-the whole photo into every token by then; what that says has little to do with the pixels there
-(docs/explain.md has the figures).
+the whole photo into every token by then; what that says agrees only weakly with what covering
+the pixels does (docs/explain.md has the figures).
 """
 
 from __future__ import annotations
