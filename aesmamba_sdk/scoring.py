@@ -13,8 +13,11 @@ from aesmamba_sdk.model.backbone import Array, Backbone, percentiles
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from aesmamba_sdk.scores import Score, ScoreFailure
 
-_BATCH, _CACHED_BATCH = 16, 256
-"""Photos at a time: people wait for those that have to be encoded, those from the cache rush by."""
+_BATCH, _CACHED_BATCH = 16, 2048
+"""Photos at a time: people wait for those that have to be encoded, those from the cache rush by.
+
+Many, since the threads of torch and of numpy's products, alternating, get in each other's way.
+"""
 
 
 @dataclass(frozen=True)
