@@ -347,7 +347,7 @@ class AesMamba:
 
         stored = self.ratings.list(user)
         gathered = Gathered()
-        gathered.add_stored(stored, lambda found: self._stream(found, self.backbone), self._known)
+        gathered.add_stored(stored, self._encoded, self._known)
         named = unrated(self._stream(_expand(photos), self.backbone), stored)
         if not named:
             return []

@@ -38,12 +38,11 @@ class _DataType(click.ParamType):  # type: ignore[type-arg]  # generic in newer 
     name = "NAME[=FOLDER]"
 
     def convert(self, value: Any, param: Any, context: Any) -> tuple[str, Path]:
-        from aesmamba_sdk.train.data import data_folder
+        from aesmamba_sdk.train.data import named_folder
 
-        name, _, folder = str(value).partition("=")
-        if not name:
+        if not str(value).partition("=")[0]:
             self.fail(f"{value!r} names no dataset; write it like para=FOLDER", param, context)
-        return name, Path(folder).expanduser() if folder else data_folder() / name
+        return named_folder(str(value))
 
 
 def _argument_options(command: Callable[..., None]) -> Callable[..., None]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.train.data import data_folder
+from aesmamba_sdk.train.data import named_folder
 from aesmamba_sdk.train.datasets import READERS, Dataset, read_dataset
 
 Progress = Callable[[str, int, int], None]
@@ -61,11 +60,11 @@ def read_data(spec: str, split: str | None = None) -> Dataset:
         DatasetError: the name is unknown, or the files are not as their reader expects.
         SetupError: no folder is named, and ``AESMAMBA_DATA`` is not set.
     """
-    name, _, folder = spec.partition("=")
+    name = spec.partition("=")[0]
     if name not in READERS:
         known = ", ".join(READERS)
         raise DatasetError(f"there is no dataset {name!r}; expected one of {known}, as NAME=FOLDER")
-    place = Path(folder) if folder else data_folder() / name
+    _, place = named_folder(spec)
     return read_dataset(name, place, split=split or _SPLITS.get(name, "test"))
 
 

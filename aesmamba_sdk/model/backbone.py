@@ -154,7 +154,8 @@ def save_reference(folder: Path, features: Tensor) -> None:
 def percentiles(values: Array, reference: Array) -> NDArray[np.float64]:
     """Share (0-1) of the ascending ``reference`` below each of ``values``, equals counted half."""
     below, upto = (np.searchsorted(reference, values, side) for side in ("left", "right"))
-    return ((below + upto) / (2 * len(reference))).astype(np.float64)
+    shares: NDArray[np.float64] = (below + upto) / (2 * len(reference))
+    return shares
 
 
 def choose_device(name: str = "auto") -> torch.device:

@@ -84,3 +84,13 @@ def data_folder() -> Path:
     if not folder:
         raise SetupError("set AESMAMBA_DATA to the folder that holds para/ and oasis/")
     return Path(folder)
+
+
+def named_folder(spec: str) -> tuple[str, Path]:
+    """A dataset's name and where it lies, of ``NAME=FOLDER``, or of ``NAME`` in the data folder.
+
+    Raises:
+        SetupError: no folder is named, and ``AESMAMBA_DATA`` is not set.
+    """
+    name, _, folder = spec.partition("=")
+    return name, Path(folder).expanduser() if folder else data_folder() / name

@@ -100,11 +100,10 @@ def _run(
     threads: int | None,
 ) -> None:
     from aesmamba_sdk.sdk import AesMamba
-    from aesmamba_sdk.train.data import data_folder
+    from aesmamba_sdk.train.data import named_folder
     from aesmamba_sdk.train.people import read_people
 
-    name, _, folder = data.partition("=")
-    place = Path(folder) if folder else data_folder() / name
+    name, place = named_folder(data)
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
         groups = read_people(name, place, sdk.backbone, sdk.embeddings, progress)
         scale, model_id = sdk.backbone.config.scale, sdk.backbone.id
