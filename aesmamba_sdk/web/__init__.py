@@ -1,0 +1,1 @@
+"""What local servers share: who may ask them, and how they listen (extra ``serve``)."""
