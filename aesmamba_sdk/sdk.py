@@ -11,17 +11,18 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import chain, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aesmamba_sdk import paths
-from aesmamba_sdk.errors import PersonalizeError, SetupError
+from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import iter_photos, load_photo
-from aesmamba_sdk.scores import Scale, Score
+from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score
 
 if TYPE_CHECKING:
     import torch
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
     from aesmamba_sdk.profiles.model_store import ModelStore, PersonalModel
-    from aesmamba_sdk.profiles.rating_store import RatingStore
+    from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
     from aesmamba_sdk.profiles.users import Users
     from aesmamba_sdk.ratings import Choice
     from aesmamba_sdk.scoring import Scoring
@@ -322,6 +323,41 @@ class AesMamba:
             self._activate(person.name, version, place, record, report)
         return report
 
+    def rate(
+        self,
+        user: str,
+        photo: PhotoSource,
+        score: float,
+        *,
+        scale: Scale = UNIT_SCORES,
+        name: str = "image in memory",
+        source: str = "",
+        group: str = "",
+    ) -> Rating:
+        """Keep what a person says of one photo; :meth:`personalize` learns from it.
+
+        Args:
+            user: who must exist.
+            photo: as for :meth:`score`. Of one in memory the feature is kept in the cache of
+                embeddings, not the photo: another encoder, or methods that read photos again,
+                leave such a rating out.
+            score: on ``scale``.
+            name: what a photo in memory is called in lists.
+            source, group: as in :class:`Rating`.
+
+        Raises:
+            UserNotFoundError: no such user.
+            PhotoError: the photo cannot be used.
+            RatingsError: the score is not on its scale.
+        """
+        from aesmamba_sdk.personalize.support import rating_of
+
+        person = self.users.get(user)
+        embedded = next(self._stream([photo], self.backbone))
+        rating = rating_of(embedded, score, scale, name=name, source=source, group=group)
+        self.ratings.save(person.name, [rating])
+        return rating
+
     def suggest(
         self,
         user: str,
@@ -432,7 +468,7 @@ class AesMamba:
         record: PersonalRecord,
         report: PersonalizeReport,
     ) -> None:
-        """Let a finished folder serve; if another run was first, leave nothing of this one."""
+        """Let a finished folder serve; if that is too late, leave nothing of it."""
         try:
             self.models.activate(
                 user,
@@ -443,8 +479,10 @@ class AesMamba:
                 shots=record.shots,
                 report=report.to_dict(),
             )
-        except PersonalizeError:
+        except AesMambaError:  # another run was first, or the person was removed meanwhile
             shutil.rmtree(place, ignore_errors=True)
+            with suppress(OSError):
+                place.parent.rmdir()
             raise
 
     def _scorer(self, model: PersonalModel) -> PersonalScorer:

@@ -241,6 +241,32 @@ class TestPeople:
         assert report.shots == 39
         assert "000.png" in report.problems[0]
 
+    def test_ratings_can_be_given_one_by_one_of_files_or_of_images_in_memory(self, sdk, photos):
+        sdk.users.add("alice")
+        first = sdk.rate("alice", photos[0], 7, scale=Scale(1, 7), group="burst")
+        assert (first.score, first.raw_score, first.path) == (5, 7, str(photos[0]))
+        for photo in photos[1:]:
+            stars = 1 + 4 * toy.brightness(photo)
+            sdk.rate("alice", photo.read_bytes(), stars, name=photo.name, source="app")
+        kept = sdk.ratings.list("alice")
+        assert [r.path for r in kept] == [str(photos[0]), *(p.name for p in photos[1:])]
+        assert sdk.personalize("alice").shots == 20
+        with pytest.raises(RatingsError, match="9 is not on its scale of 1-5"):
+            sdk.rate("alice", photos[0], 9)
+        with pytest.raises(PhotoError, match="not an image"):
+            sdk.rate("alice", b"nonsense", 3)
+
+    def test_whoever_is_removed_during_training_leaves_no_model(self, sdk, table, home):
+        sdk.users.add("alice")
+
+        def remove(what, done, total):
+            if what == "training":
+                sdk.users.remove("alice")
+
+        with pytest.raises(UserNotFoundError):
+            sdk.personalize("alice", table, progress=remove)
+        assert list((home / "personal").iterdir()) == []
+
     def test_of_two_runs_at_once_one_wins_and_the_other_says_so(self, sdk, photos, table, home):
         sdk.users.add("alice")
         inner = []

@@ -115,7 +115,7 @@ def list_(form: Format | None) -> None:
     with AesMamba() as sdk:
         people = sdk.users.list()
     if chosen_format(form) != "table":
-        write_records(map(_record, people), chosen_format(form), _COLUMNS)
+        write_records((person.to_dict() for person in people), chosen_format(form), _COLUMNS)
     elif people:
         rows = [
             [p.name, len(p.traits.to_dict()), p.ratings, _model(p), f"{p.created_at:%Y-%m-%d}"]
@@ -274,22 +274,9 @@ def _login() -> str:
     return login_name()
 
 
-def _record(person: User) -> dict[str, Any]:
-    prompt = SubjectPrompt(person.traits)
-    model = person.model
-    return {
-        "name": person.name,
-        "created_at": person.created_at.isoformat(),
-        "traits": person.traits.to_dict(),
-        "prompt": prompt.for_model(),
-        "ratings": person.ratings,
-        "model": None if model is None else {"version": model.version, "method": model.method},
-    }
-
-
 def _show(person: User, form: Format | None) -> None:
     if chosen_format(form) != "table":
-        write_records([_record(person)], chosen_format(form), _COLUMNS)
+        write_records([person.to_dict()], chosen_format(form), _COLUMNS)
         return
     traits = person.traits.to_dict()
     rows = [[name.replace("_", " "), _plain(value)] for name, value in traits.items()]

@@ -12,7 +12,7 @@ from PIL import Image
 
 from aesmamba_sdk.embeddings.cache import Feature
 from aesmamba_sdk.embeddings.stream import Embedded
-from aesmamba_sdk.errors import PersonalizeError
+from aesmamba_sdk.errors import PersonalizeError, RatingsError
 from aesmamba_sdk.personalize.fit import Support
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.profiles.rating_store import Rating
@@ -132,6 +132,25 @@ def unrated(photos: Iterable[Embedded], stored: Sequence[Rating]) -> list[Embedd
             known.add(embedded.photo_id)
             found.append(embedded)
     return found
+
+
+def rating_of(
+    embedded: Embedded, score: float, scale: Scale, *, name: str, source: str, group: str
+) -> Rating:
+    """One rating as a person gives it; ``name`` stands for the path of a photo in memory.
+
+    Raises:
+        PhotoError: the photo could not be used.
+        RatingsError: the score is not on its scale.
+    """
+    if embedded.photo_id is None:
+        assert embedded.error is not None
+        raise embedded.error
+    if score not in scale:
+        raise RatingsError(f"the rating {score:g} is not on its scale of {scale}")
+    rated = RatedPhoto(Path(embedded.path or name), score, scale, {}, source, group)
+    rating = _rating(rated, embedded.photo_id, datetime.now(UTC))
+    return rating if embedded.path is not None else replace(rating, path=name)
 
 
 def _rating(photo: RatedPhoto, photo_id: str, now: datetime) -> Rating:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from aesmamba_sdk.errors import RatingsError, TraitError, UserError
 from aesmamba_sdk.profiles.database import Database
 from aesmamba_sdk.profiles.model_store import PersonalModel, personal_model, read_models
+from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.rating_store import Rating, read_ratings, write_ratings
 from aesmamba_sdk.profiles.tables import (
     ModelRow,
@@ -50,6 +51,18 @@ class User:
     created_at: datetime
     ratings: int
     model: PersonalModel | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known in plain JSON types, with the prompt made of it."""
+        model = self.model
+        return {
+            "name": self.name,
+            "created_at": self.created_at.isoformat(),
+            "traits": self.traits.to_dict(),
+            "prompt": SubjectPrompt(self.traits).for_model(),
+            "ratings": self.ratings,
+            "model": None if model is None else {"version": model.version, "method": model.method},
+        }
 
 
 @dataclass(frozen=True)
