@@ -24,6 +24,8 @@ _ARGUMENTS = {
     "ema": "Decay of the averaged weights; 0 for none.",
     "clip": "Largest gradient norm.",
     "photo_alone": "Share of examples with a text that are learned without it.",
+    "features": "Weight of the teacher's features of the whole crop.",
+    "blended": "Share of photos laid over one another, learned from the teacher alone.",
     "soft_targets": "Weight of the teacher's scores.",
     "seed": "Of everything random.",
     "checkpoint_minutes": "Time between checkpoints.",

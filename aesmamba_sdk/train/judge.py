@@ -7,7 +7,8 @@ label of the whole photo does not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,10 +28,12 @@ class View:
     Attributes:
         maps: by stride, (batch, channels, H / stride, W / stride).
         scores: (batch, attributes), NaN for attributes it does not score.
+        features: (batch, n), what of the whole crop the student's f_v is to know.
     """
 
     maps: dict[int, Tensor]
     scores: Tensor
+    features: Tensor
 
 
 class Judge(nn.Module):
@@ -55,10 +58,34 @@ class Judge(nn.Module):
     def forward(self, images: Tensor) -> View:
         """(batch, 3, H, W) in [0, 1]."""
         maps = self.network(images)
-        known = self.head(maps[max(maps)].mean((2, 3))).float()
+        features = pooled(maps)
+        known = self.head(features).float()
         scores = known.new_full((len(images), self.attributes), float("nan"))
         scores[:, self.columns] = known
-        return View(maps, scores)
+        return View(maps, scores, features)
+
+
+class Panel(nn.Module):
+    """A judge, and beside it the network as ImageNet left it, which forgot nothing of what is seen.
+
+    What sets people apart is what they like to look at, more than what makes a photo good: features
+    that served the scores alone would not tell a personal head enough.
+    """
+
+    def __init__(self, judge: Judge, imagenet: MobileNetV2) -> None:
+        super().__init__()
+        self.judge, self.imagenet = judge, imagenet
+
+    def forward(self, images: Tensor) -> View:
+        """(batch, 3, H, W) in [0, 1] to the judge's view, its features and the network's."""
+        view: View = self.judge(images)
+        features = torch.cat([view.features, pooled(self.imagenet(images))], 1)
+        return replace(view, features=features)
+
+
+def pooled(maps: Mapping[int, Tensor]) -> Tensor:
+    """The mean over positions of the deepest map, (batch, channels), of maps by stride."""
+    return maps[max(maps)].mean((2, 3))
 
 
 class JudgeTrainer(Loop):

@@ -26,7 +26,7 @@ from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.journal import Journal
 from aesmamba_sdk.train.optimizers import OptimizerName, Optimizers
-from aesmamba_sdk.train.views import augment, ruin
+from aesmamba_sdk.train.views import augment, blend, ruin
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -46,10 +46,13 @@ class TrainingArguments:
         optimizer: ``adamw``, or ``muon`` for the matrices of the encoder's blocks.
         image_size: side of the crops.
         distillation: weight of the teacher's maps; 0 for none.
+        features: weight of the teacher's features of the whole crop; 0 for none.
         soft_targets: weight of the error to the teacher's scores of the same crop; 0 for none.
         categories: how scale categories are learned beside the scores: ``balanced`` cross-entropy
             (Eq. 5), ``plain``, or ``none``: Model-C, -B and -A of section 4.5.1.
         ruined: share of the photos that are ruined, their scores lowered; not with votes.
+        blended: share of the photos that are cropped hard and laid over one another, and learned
+            from the teacher alone; not with votes or texts.
         photo_alone: share of the examples with a text that are learned without it, so that a
             photo alone still gets a score.
         ema: decay of the averaged weights that are validated and saved; 0 for none.
@@ -72,9 +75,11 @@ class TrainingArguments:
     optimizer: OptimizerName = "adamw"
     image_size: int = 128
     distillation: float = 1.0
+    features: float = 0.0
     soft_targets: float = 0.0
     categories: Literal["balanced", "plain", "none"] = "balanced"
     ruined: float = 0.0
+    blended: float = 0.0
     photo_alone: float = 0.0
     ema: float = 0.999
     clip: float = 5.0
@@ -225,8 +230,7 @@ class Loop(ABC):
         rows, generator = self._samples()
         pixels, scores = self.photos.batch(rows)
         pixels, scores = pixels.to(self.devices.device), scores.to(self.devices.device)
-        pixels = augment(pixels, self.arguments.image_size, generator)
-        pixels, scores = ruin(pixels, scores, self.arguments.ruined, generator)
+        pixels, scores = self._views(pixels, scores, generator)
         torch.manual_seed(self.arguments.seed + self.step)  # drop path, dropout
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.arguments.bfloat16):
             losses = self._losses(pixels, scores, rows)
@@ -244,6 +248,15 @@ class Loop(ABC):
         self.optimizer.step()
         self._average()
         return {name: value.item() for name, value in losses.items()}
+
+    def _views(
+        self, pixels: Tensor, scores: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Crops of the photos, some of them ruined or blended, and what is known of them."""
+        a = self.arguments
+        images = augment(pixels, a.image_size, generator)
+        images, scores = ruin(images, scores, a.ruined, generator)
+        return blend(pixels, images, scores, a.blended, generator)
 
     def _average(self) -> None:
         # Early on the average follows closely, so that it is useful before 1/(1-decay) steps.

@@ -9,9 +9,8 @@ Killed at any moment, the same command goes on from the last checkpoint. Nothing
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,9 +28,8 @@ from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
-from aesmamba_sdk.train.judge import Judge, JudgeTrainer
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel
 from aesmamba_sdk.train.loop import TrainingArguments
-from aesmamba_sdk.train.optimizers import OptimizerName
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
 from aesmamba_sdk.train.views import embed, predict
@@ -39,7 +37,17 @@ from aesmamba_sdk.train.views import embed, predict
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
-_RUINED, _SOFT_TARGETS, _EMA = 0.15, 2.0, 0.995
+_TEACHER = TrainingArguments(
+    distillation=0.0, ruined=0.15, ema=0.995, validation_steps=110, learning_rate=3e-4
+)
+_STUDENT = replace(
+    _TEACHER,
+    optimizer="muon",
+    distillation=1.0,
+    features=1.0,
+    soft_targets=2.0,
+    blended=0.5,
+)
 
 
 @dataclass(frozen=True)
@@ -55,26 +63,15 @@ class Stage:
         size, epochs, rate = text.split(":")
         return cls(int(size), float(epochs), float(rate))
 
-    def arguments(
-        self,
-        seed: int,
-        *,
-        bfloat16: bool,
-        soft_targets: float = 0,
-        optimizer: OptimizerName = "adamw",
-    ) -> TrainingArguments:
+    def of(self, fixed: TrainingArguments, seed: int, *, bfloat16: bool) -> TrainingArguments:
         """All that the recipe keeps fixed, at this resolution."""
-        return TrainingArguments(
+        return replace(
+            fixed,
             epochs=self.epochs,
             image_size=self.size,
             learning_rate=self.rate,
-            optimizer=optimizer,
-            soft_targets=soft_targets,
-            ruined=_RUINED,
-            ema=_EMA,
             seed=seed,
             bfloat16=bfloat16,
-            validation_steps=110,
         )
 
 
@@ -125,7 +122,7 @@ def assemble(scored: AesMamba, size: int, seed: int) -> AesMamba:
     Its weights are rounded as they will be stored, so that all figures are of what ships.
     """
     torch.manual_seed(seed)
-    config = dataclasses.replace(preset("nano"), image_size=size, license=LICENSE)
+    config = replace(preset("nano"), image_size=size, license=LICENSE)
     model = AesMamba(config, tokenizer=TextTokenizer.compact())
     model.encoder.load_state_dict(scored.encoder.state_dict())
     model.heads.load_state_dict(scored.heads.state_dict())
@@ -161,22 +158,20 @@ def main() -> None:
     validation = labelled.subset(range(0, len(labelled), 4))
     model = student(options.init, photos, seed)
     if options.stages:
-        arguments = options.teacher.arguments(seed, bfloat16=options.bfloat16)
-        teacher = fine_tune(photos, validation, options.out / "teacher", arguments)
-    maps: dict[str, torch.Tensor] | None = None
+        arguments = options.teacher.of(_TEACHER, seed, bfloat16=options.bfloat16)
+        judge = fine_tune(photos, validation, options.out / "teacher", arguments)
+        teacher = Panel(judge, MobileNetV2.from_tflite(data_folder() / _IMAGENET))
+        teacher.requires_grad_(False)
+    projections: dict[str, torch.Tensor] | None = None
     for number, stage in enumerate(options.stages):
-        arguments = stage.arguments(
-            seed + number,
-            bfloat16=options.bfloat16,
-            soft_targets=_SOFT_TARGETS,
-            optimizer="muon",
-        )
+        arguments = stage.of(_STUDENT, seed + number, bfloat16=options.bfloat16)
         folder = options.out / f"giaa-{number}"
         trainer = Trainer(model, photos, validation, folder, arguments, teacher)
-        if maps is not None and trainer.step == 0:
-            trainer.maps.load_state_dict(maps)  # random ones would first pull at the encoder
+        if projections is not None and trainer.step == 0:
+            # Random ones would first pull at the encoder.
+            trainer.projections.load_state_dict(projections)
         trainer.run()
-        maps = trainer.maps.state_dict()
+        projections = trainer.projections.state_dict()
     size = choose_size(model, validation, tuple(options.sizes))
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)

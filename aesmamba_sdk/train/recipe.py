@@ -32,7 +32,7 @@ from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.start import Start, build
 from aesmamba_sdk.train.tasks import TASKS, Examples, Progress, Task, divide, gather
 from aesmamba_sdk.train.teachers import check_scores, open_teacher
-from aesmamba_sdk.train.trainer import Teacher, Trainer
+from aesmamba_sdk.train.trainer import Teacher, Trainer, asks_teacher
 from aesmamba_sdk.train.views import embed, predict
 
 MODEL_FOLDER = "model"
@@ -201,8 +201,8 @@ def _teacher(
 ) -> Teacher | None:
     if recipe.teacher is None:
         return None
-    if not arguments.distillation and not arguments.soft_targets:
-        raise SetupError("a teacher needs a weight: distillation or soft targets above 0")
+    if not asks_teacher(arguments):
+        raise SetupError("a teacher needs a weight: distillation, features or soft targets above 0")
     teacher = open_teacher(recipe.teacher, model.config, home_folder(), devices.device)
     if arguments.soft_targets:
         check_scores(teacher, devices.device)

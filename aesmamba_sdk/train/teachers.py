@@ -13,7 +13,7 @@ from aesmamba_sdk.model.config import AesMambaConfig
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.model.preprocess import normalize
-from aesmamba_sdk.train.judge import View
+from aesmamba_sdk.train.judge import View, pooled
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Teacher, see
 
@@ -49,7 +49,8 @@ class _Features(nn.Module):
 
     def forward(self, images: Tensor) -> View:
         unknown = images.new_full((len(images), self.attributes), float("nan"))
-        return View(self.network(images), unknown)
+        maps = self.network(images)
+        return View(maps, unknown, pooled(maps))
 
 
 class _Scorer(nn.Module):
@@ -65,16 +66,17 @@ class _Scorer(nn.Module):
         config = self.model.config
         pixels = normalize(images * 255, config)
         tokens, maps = see(self.model.encoder, pixels, wants_maps=True)
+        f_v = tokens.mean((1, 2))
         scores = images.new_full((len(images), len(self.columns)), float("nan"))
         if config.attributes:
-            own = self.model.heads(tokens.mean((1, 2))).scores.float()
+            own = self.model.heads(f_v).scores.float()
             own = self.student.scale.low + (own - config.scale.low) * (
                 self.student.scale.width / config.scale.width
             )
             for i, column in enumerate(self.columns):
                 if column is not None:
                     scores[:, i] = own[:, column]
-        return View({stride: x.permute(0, 3, 1, 2) for stride, x in maps.items()}, scores)
+        return View({stride: x.permute(0, 3, 1, 2) for stride, x in maps.items()}, scores, f_v)
 
 
 def check_scores(teacher: Teacher, device: torch.device) -> None:

@@ -44,12 +44,13 @@ class Trainer(Loop):
     A model whose heads give distributions learns the photos' votes, any other their scores (Eq. 8).
 
     Args:
-        teacher: for ``arguments.distillation`` or ``arguments.soft_targets`` > 0; runs where the
-            model does.
+        teacher: for ``arguments.distillation``, ``features``, ``soft_targets`` or ``blended`` > 0;
+            runs where the model does.
         categories: scale categories of scores, -1 for NaN.
 
     Raises:
-        SetupError: also, if model and teacher have no maps of one stride.
+        SetupError: also, if model and teacher have no maps of one stride, or photos are to be
+            blended that no teacher sees, or that have votes or texts.
     """
 
     def __init__(
@@ -66,12 +67,15 @@ class Trainer(Loop):
         journal: Journal | None = None,
     ) -> None:
         self.model = model
-        self.teacher = teacher if arguments.distillation or arguments.soft_targets else None
-        self.maps = nn.ModuleList()
+        _check_blended(arguments, photos, teacher)
+        self.teacher = teacher if asks_teacher(arguments) else None
+        self.maps, self.features = nn.ModuleList(), nn.ModuleList()
         self.strides: list[int] = []
+        device = torch.device("cpu") if devices is None else devices.device
         if self.teacher is not None and arguments.distillation:
-            device = torch.device("cpu") if devices is None else devices.device
             self.strides, self.maps = _map_projections(model.to(device), self.teacher, device)
+        if self.teacher is not None and arguments.features:
+            self.features.append(_feature_projection(model, self.teacher, device))
         self.categories = categories
         self.counts = category_counts(categories(photos.scores), model.config.scale_classes)
         if arguments.categories == "plain":  # equal counts raise all logits alike
@@ -82,25 +86,34 @@ class Trainer(Loop):
             validation,
             folder,
             arguments,
-            self.maps,
+            self.projections,
             devices=devices,
             journal=journal,
         )
+
+    @property
+    def projections(self) -> nn.ModuleList:
+        """From the model's maps and f_v to the teacher's; a later stage may go on from them."""
+        return nn.ModuleList([*self.maps, *self.features])
 
     def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
         self.model.train()
         images = normalize(pixels, self.model.config)
         tokens, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
-        predictions = self.model.heads(self._integrate(tokens.mean((1, 2)), rows))
+        f_v = tokens.mean((1, 2))
+        predictions = self.model.heads(self._integrate(f_v, rows))
         losses, weights = self._label_losses(predictions, scores, rows)
         if self.teacher is not None:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                 view = self.teacher(pixels / 255)  # its convolutions gain nothing from bfloat16
             if self.arguments.distillation:
                 losses["distillation"] = self._distill(maps, view.maps)
+            for project in self.features:
+                predicted = project(f_v).float()
+                losses["features"] = F.mse_loss(predicted, _standardised(view.features.float()))
             losses["soft_targets"] = masked_mse(predictions.scores.float(), view.scores)
-            weights["distillation"] = self.arguments.distillation
-            weights["soft_targets"] = self.arguments.soft_targets
+            for name in ("distillation", "features", "soft_targets"):
+                weights[name] = getattr(self.arguments, name)
         return {"loss": total(losses, weights), **losses}
 
     def _label_losses(
@@ -141,12 +154,8 @@ class Trainer(Loop):
             height, width = x.shape[1:3]
             if target.shape[2:] != (height, width):  # odd sides are rounded up here, down there
                 target = F.adaptive_avg_pool2d(target, (height, width))
-            target = target.permute(0, 2, 3, 1).flatten(0, 2)
-            # On the teacher's channels-last maps torch.std_mean takes five times as long.
-            centred = target - target.mean(0)
-            deviation = (centred.square().sum(0) / (len(target) - 1)).sqrt()
-            predicted = project(x).float().flatten(0, 2)
-            losses.append(F.mse_loss(predicted, centred / (deviation + 1e-3)))
+            target = _standardised(target.permute(0, 2, 3, 1).flatten(0, 2))
+            losses.append(F.mse_loss(project(x).float().flatten(0, 2), target))
         return torch.stack(losses).mean()
 
     def validate(self) -> dict[str, float]:
@@ -164,6 +173,20 @@ class Trainer(Loop):
 
     def _attributes(self) -> tuple[str, ...]:
         return self.model.config.attributes
+
+
+def asks_teacher(arguments: TrainingArguments) -> bool:
+    """Whether anything is to be learned from a teacher."""
+    a = arguments
+    return any((a.distillation, a.features, a.soft_targets, a.blended))
+
+
+def _standardised(target: Tensor) -> Tensor:
+    """(rows, channels) with mean 0 and deviation 1 in each channel, those that never vary at 0."""
+    # On channels-last maps torch.std_mean takes five times as long.
+    centred = target - target.mean(0)
+    deviation = (centred.square().sum(0) / max(1, len(target) - 1)).sqrt()
+    return centred / (deviation + 1e-3)
 
 
 def see(
@@ -208,3 +231,19 @@ def _map_projections(
         )
     layers = (nn.Linear(maps[s].shape[-1], targets[s].shape[1]) for s in shared)
     return shared, nn.ModuleList(layers)
+
+
+def _check_blended(arguments: TrainingArguments, photos: PhotoSet, teacher: Teacher | None) -> None:
+    if not arguments.blended:
+        return
+    if teacher is None:
+        raise SetupError("blended photos are learned from a teacher alone: name one")
+    if photos.votes is not None or photos.texts is not None:
+        raise SetupError("photos with votes or texts cannot be blended: neither holds for two")
+
+
+def _feature_projection(model: AesMamba, teacher: Teacher, device: torch.device) -> nn.Linear:
+    side = model.config.image_size
+    with torch.no_grad():
+        features = teacher(torch.zeros(1, 3, side, side, device=device)).features
+    return nn.Linear(model.config.encoder.features, features.shape[1])

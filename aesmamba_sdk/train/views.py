@@ -72,6 +72,47 @@ def ruin(
     return images, scores
 
 
+def blend(
+    pixels: Tensor, images: Tensor, scores: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Put hard crops of two photos, laid over one another, in the place of a share of the photos.
+
+    No label holds for them, but a teacher can be asked: a student that has to agree with it on
+    pictures that never come again cannot learn the photos by heart.
+
+    Args:
+        pixels: (batch, 3, side, side) bytes.
+        images: (batch, 3, H, H), 0-255; not changed.
+        scores: (batch, attributes).
+        share: probability that a photo is replaced.
+
+    Returns:
+        The images, and scores that are NaN for blended ones.
+    """
+    batch, size = len(images), images.shape[-1]
+    chosen = torch.rand(batch, generator=generator) < share
+    others = torch.randint(batch, (batch,), generator=generator).tolist()
+    weights = torch.rand(batch, generator=generator).tolist()
+    images, scores = images.clone(), scores.clone()
+    for i in chosen.nonzero().flatten().tolist():
+        over, under = (_hard_crop(pixels[j], size, generator) for j in (i, others[i]))
+        images[i] = under.lerp_(over, weights[i])
+        scores[i] = float("nan")
+    return images, scores
+
+
+def _hard_crop(photo: Tensor, size: int, generator: torch.Generator) -> Tensor:
+    """A fifth of the photo to all of it, squeezed by up to 4/3, mirrored half of the time."""
+    side = photo.shape[-1]
+    area, squeeze, x, y, mirror = torch.rand(5, generator=generator).tolist()
+    area, ratio = 0.2 + 0.8 * area, (4 / 3) ** (2 * squeeze - 1)
+    width = min(side, round(side * (area * ratio) ** 0.5))
+    height = min(side, round(side * (area / ratio) ** 0.5))
+    left, top = int(x * (side - width + 1)), int(y * (side - height + 1))
+    crop = resize(photo[None, :, top : top + height, left : left + width], size)[0]
+    return crop.flip(2) if mirror < 0.5 else crop
+
+
 def _blur(image: Tensor, severity: float, _: bool, generator: torch.Generator) -> Tensor:
     side = image.shape[-1]
     small = resize(image[None], max(4, round(side / (2 + 6 * severity))))

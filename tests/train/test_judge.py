@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from aesmamba_sdk.train.judge import Judge, JudgeTrainer
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2, _Layer
 from tests.train.test_training import bright_is_beautiful
@@ -36,6 +36,18 @@ def test_a_judge_begins_at_the_mean_and_leaves_unknown_attributes_out():
 def test_sides_that_are_no_multiple_of_the_stride_round_up():
     maps = judge()(torch.rand(1, 3, 40, 40)).maps
     assert {stride: m.shape[-1] for stride, m in maps.items()} == {4: 10, 8: 5, 16: 3, 32: 2}
+
+
+def test_a_panel_adds_the_features_of_the_network_as_it_was():
+    learned, unlearned = judge(), judge().network
+    with torch.no_grad():
+        learned.network.kernel_1.add_(0.1)
+    images = torch.rand(3, 3, 64, 64)
+    view, alone = Panel(learned, unlearned)(images), learned(images)
+    torch.testing.assert_close(view.scores, alone.scores, equal_nan=True)
+    torch.testing.assert_close(view.features[:, :4], alone.maps[32].mean((2, 3)))
+    torch.testing.assert_close(view.features[:, 4:], unlearned(images)[32].mean((2, 3)))
+    assert not torch.allclose(view.features[:, :4], view.features[:, 4:])
 
 
 def test_the_whole_judge_learns(tmp_path):

@@ -161,7 +161,7 @@ def test_the_teachers_maps_are_learned(tmp_path):
     def teacher(images: Tensor) -> View:
         pool = torch.nn.functional.avg_pool2d
         maps = {4: pool(images, 4), 8: pool(images, 8)}
-        return View(maps, torch.full((len(images), 2), NAN))
+        return View(maps, torch.full((len(images), 2), NAN), images.mean((2, 3)))
 
     run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, distillation=1.0, epochs=6), teacher)
     first = run._train_step()["distillation"]
@@ -174,13 +174,37 @@ def test_the_teachers_scores_are_learned_where_there_are_no_labels(tmp_path):
     def teacher(images: Tensor) -> View:
         scores = torch.full((len(images), 2), NAN)
         scores[:, 1] = 1 + 4 * images.mean((1, 2, 3))
-        return View({4: images[..., ::4, ::4], 8: images[..., ::8, ::8]}, scores)
+        return View({4: images[..., ::4, ::4], 8: images[..., ::8, ::8]}, scores, scores)
 
     arguments = dataclasses.replace(ARGUMENTS, soft_targets=1.0, epochs=20)
     run = trainer(tmp_path, arguments, teacher)
     run.run()
     photos = bright_is_beautiful(32, 2)
     assert srcc(predict(run.model, photos, 16)[:, 1], photos.scores[:, 0]) > 0.9
+
+
+def light(images: Tensor) -> View:
+    """A teacher of one feature, the light of a crop, and of one that never varies."""
+    features = torch.stack([images.mean((1, 2, 3)), torch.zeros(len(images))], 1)
+    return View({}, torch.full((len(images), 2), NAN), features)
+
+
+def test_f_v_comes_to_know_the_teachers_features(tmp_path):
+    arguments = dataclasses.replace(ARGUMENTS, features=1.0, blended=0.5, epochs=6)
+    run = trainer(tmp_path, arguments, light)
+    first = run._train_step()["features"]
+    run.run()
+    run.step -= 1
+    assert run._train_step()["features"] < first / 2
+
+
+def test_blended_photos_need_a_teacher_and_plain_scores(tmp_path):
+    arguments = dataclasses.replace(ARGUMENTS, features=1.0, blended=0.5)
+    with pytest.raises(SetupError, match="name one"):
+        trainer(tmp_path, arguments)
+    photos = dataclasses.replace(bright_is_beautiful(16, 0), texts=("hello",) * 16)
+    with pytest.raises(SetupError, match="votes or texts"):
+        Trainer(AesMamba(CONFIG), photos, photos, tmp_path, arguments, light)
 
 
 def test_the_loop_sees_the_encoders_own_maps():

@@ -34,6 +34,36 @@ def test_no_photo_is_ruined_unasked():
     assert torch.equal(scores, labels)
 
 
+def test_blended_photos_lie_between_two_and_have_no_score():
+    """Plain photos have one colour, however they are cropped: their blends lie on a line."""
+    levels = torch.linspace(20, 230, 200)[:, None, None, None]
+    pixels = levels.expand(200, 3, 24, 24).round().byte()
+    clean, labels = views.resize(pixels, 16), torch.full((200, 2), 3.0)
+    blended, left = views.blend(pixels, clean, labels, 0.5, torch.Generator().manual_seed(1))
+    chosen = left.isnan().all(1)
+    assert 70 < chosen.sum() < 130
+    torch.testing.assert_close(blended[~chosen], clean[~chosen])
+    assert (left[~chosen] == 3.0).all()
+    assert blended[chosen].flatten(1).std(1).max() < 1e-3
+    assert 19.9 < blended.min() <= blended.max() < 230.1
+    moved = (blended - clean)[chosen].abs().mean((1, 2, 3))
+    assert (moved > 1).float().mean() > 0.9
+
+
+def test_a_hard_crop_shows_a_part_larger():
+    """Of a ramp from left to right: what is left of its span is the share of its width."""
+    ramp = torch.linspace(0, 255, 96).expand(3, 96, 96)
+    generator = torch.Generator().manual_seed(0)
+    spans = []
+    for _ in range(200):
+        crop = views._hard_crop(ramp, 32, generator)
+        assert crop.shape == (3, 32, 32)
+        spans.append((crop[0, 0].max() - crop[0, 0].min()).item() / 255)
+    # Areas from 0.2 to 1 at ratios from 3/4 to 4/3: widths from 0.39 on.
+    assert 0.3 < min(spans) < 0.5
+    assert max(spans) > 0.93
+
+
 @pytest.mark.parametrize("way", [views._blur, views._noise, views._expose, views._compress])
 def test_the_more_severe_the_further_from_the_photo(way):
     clean = images(1)[0]
