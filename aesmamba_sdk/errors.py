@@ -40,6 +40,12 @@ class CheckpointError(AesMambaError):
     code = "checkpoint"
 
 
+class XmpError(AesMambaError):
+    """A photo's metadata or sidecar cannot be read or written; others are not affected."""
+
+    code = "xmp"
+
+
 class UserError(AesMambaError):
     """A person's profile is unknown, exists already or is described with invalid values."""
 

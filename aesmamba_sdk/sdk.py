@@ -35,14 +35,15 @@ if TYPE_CHECKING:
     from aesmamba_sdk.personalize.methods import Method
     from aesmamba_sdk.personalize.scorer import PersonalScorer
     from aesmamba_sdk.personalize.suggest import Suggestion
-    from aesmamba_sdk.personalize.support import Gathered
+    from aesmamba_sdk.personalize.support import Embed, Gathered
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
     from aesmamba_sdk.profiles.model_store import ModelStore, PersonalModel
     from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
     from aesmamba_sdk.profiles.users import Users
-    from aesmamba_sdk.ratings import Choice
+    from aesmamba_sdk.ratings import Choice, RatedPhotos
     from aesmamba_sdk.scoring import Scoring
+    from aesmamba_sdk.xmp.choices import Rejects
 
 THREADS_VARIABLE = "AESMAMBA_THREADS"
 
@@ -249,6 +250,8 @@ class AesMamba:
         *,
         shots: int | None = None,
         scale: Scale | None = None,
+        rejects: Rejects = "skip",
+        unrated: float = 0.0,
         choices: Sequence[Choice] = (),
         method: Method = "auto",
         seed: int = 42,
@@ -259,10 +262,12 @@ class AesMamba:
 
         Args:
             user: who must exist.
-            rated: ``ratings.csv``/``.json``, a folder with one, or star folders; without it,
-                learn again from the stored ratings.
+            rated: ``ratings.csv``/``.json``, a folder with one, star folders, or photos with stars
+                in their metadata or sidecars; without it, learn again from the stored ratings.
             shots: learn from so many ratings at most, chosen by ``seed``.
             scale: range of the ratings, unless they declare it; 1-5 by default.
+            rejects, unrated: of stars in metadata: ``"lowest"`` counts rejected photos as one star,
+                which are left out otherwise; and how many stars mean nothing.
             choices: pairs of photos, the preferred one first; they count for this run, are not
                 kept, and suffice without ratings.
             method: one of ``personalize.methods.METHODS``; ``auto`` is chosen by the evidence.
@@ -279,12 +284,17 @@ class AesMamba:
         from aesmamba_sdk.personalize.fit import fit_personal
         from aesmamba_sdk.personalize.folder import folder_size, new_version
         from aesmamba_sdk.personalize.methods import REACH_OF
-        from aesmamba_sdk.personalize.support import with_choices
+        from aesmamba_sdk.personalize.support import Gathered, with_choices
         from aesmamba_sdk.profiles.prompts import SubjectPrompt
+        from aesmamba_sdk.ratings import read_ratings
 
         started = time.monotonic()
         person = self.users.get(user)
-        gathered = self._gather(person.name, rated, scale, not dry_run, progress)
+        gathered = Gathered()
+        if rated is not None:
+            read = read_ratings(Path(rated), scale=scale, rejects=rejects, unrated=unrated)
+            self._add_rated(gathered, person.name, read, not dry_run, progress)
+        gathered.add_stored(self.ratings.list(person.name), self._telling(progress), self._known)
         if not gathered.ratings and not choices:
             raise gathered.nothing(user)
         if REACH_OF.get(method, "heads") != "heads":
@@ -317,7 +327,7 @@ class AesMamba:
                 trust=record.trust,
                 size=folder_size(folder),
                 problems=gathered.problems,
-                notes=fitted.notes,
+                notes=gathered.notes + fitted.notes,
             )
         if not dry_run:
             self._activate(person.name, version, place, record, report)
@@ -357,6 +367,40 @@ class AesMamba:
         rating = rating_of(embedded, score, scale, name=name, source=source, group=group)
         self.ratings.save(person.name, [rating])
         return rating
+
+    def import_ratings(
+        self,
+        user: str,
+        *sources: str | os.PathLike[str],
+        scale: Scale | None = None,
+        rejects: Rejects = "skip",
+        unrated: float = 0.0,
+        dry_run: bool = False,
+        progress: Progress | None = None,
+    ) -> Gathered:
+        """Keep what a person rated, without learning from it yet.
+
+        Args:
+            user: who must exist.
+            sources: each as ``rated`` of :meth:`personalize`, or a photo.
+            scale, rejects, unrated, progress: as for :meth:`personalize`.
+            dry_run: only read; nothing is stored.
+
+        Returns:
+            The ratings by photo id, and what was wrong with others.
+
+        Raises:
+            UserNotFoundError: no such user.
+            RatingsError: no usable ratings are there.
+        """
+        from aesmamba_sdk.personalize.support import Gathered
+        from aesmamba_sdk.ratings import read_ratings
+
+        person = self.users.get(user)
+        read = read_ratings(*map(Path, sources), scale=scale, rejects=rejects, unrated=unrated)
+        gathered = Gathered()
+        self._add_rated(gathered, person.name, read, not dry_run, progress)
+        return gathered
 
     def suggest(
         self,
@@ -521,33 +565,30 @@ class AesMamba:
         """Cached features, wherever the photos are now."""
         return self.embeddings.features(photo_ids, self.backbone.key)
 
-    def _gather(
-        self,
-        user: str,
-        rated: str | os.PathLike[str] | None,
-        scale: Scale | None,
-        keep: bool,
-        progress: Progress | None,
-    ) -> Gathered:
-        from aesmamba_sdk.personalize.support import Gathered
-        from aesmamba_sdk.ratings import read_ratings
+    def _telling(self, progress: Progress | None) -> Embed:
+        """:meth:`_encoded` that tells how far it is."""
 
-        def embed(photos: Iterable[str]) -> Iterator[Embedded]:
-            photos = list(photos)
-            for done, embedded in enumerate(self._stream(photos, self.backbone), 1):
+        def embed(photos: Sequence[str]) -> Iterator[Embedded]:
+            for done, embedded in enumerate(self._encoded(photos), 1):
                 if progress is not None:
                     progress("photos", done, len(photos))
                 yield embedded
 
-        gathered = Gathered()
-        if rated is not None:
-            read = read_ratings(Path(rated), scale=scale)
-            gathered.problems += [f"{p.where}: {p.message}" for p in read.problems]
-            gathered.add_rated(read.items, embed)
-            if keep:
-                self.ratings.save(user, gathered.ratings.values())
-        gathered.add_stored(self.ratings.list(user), embed, self._known)
-        return gathered
+        return embed
+
+    def _add_rated(
+        self,
+        gathered: Gathered,
+        user: str,
+        read: RatedPhotos,
+        keep: bool,
+        progress: Progress | None,
+    ) -> None:
+        gathered.problems += [f"{p.where}: {p.message}" for p in read.problems]
+        gathered.notes += read.notes
+        gathered.add_rated(read.items, self._telling(progress))
+        if keep:
+            self.ratings.save(user, gathered.ratings.values())
 
 
 def _expand(photos: str | os.PathLike[str] | Iterable[PhotoSource]) -> Iterator[PhotoSource]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.xmp.choices import REJECTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +49,26 @@ def model_options(command: Command) -> Command:
         "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
     )(command)
     return click.option("--model", help="Name or folder of the shared model.")(command)
+
+
+def rating_options(command: Command) -> Command:
+    """``--scale``, ``--rejects`` and ``--unrated``: how ratings are to be read."""
+    command = click.option(
+        "--unrated",
+        type=click.FloatRange(0, 5),
+        default=0.0,
+        help="So many stars mean nothing, e.g. 1 where darktable gives them on import.",
+    )(command)
+    command = click.option(
+        "--rejects",
+        type=click.Choice(REJECTS),
+        default=REJECTS[0],
+        show_default=True,
+        help="Photos rejected in a photo app: leave them out, or count them as one star.",
+    )(command)
+    return click.option(
+        "--scale", type=ScaleType(), help="Range of the ratings in a table. Default: 1-5."
+    )(command)
 
 
 def chosen_format(form: Format | None) -> Format:

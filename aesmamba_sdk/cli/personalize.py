@@ -9,11 +9,11 @@ import click
 
 from aesmamba_sdk.cli.output import (
     Format,
-    ScaleType,
     chosen_format,
     format_option,
     model_options,
     progress_bar,
+    rating_options,
     tell,
     write_records,
 )
@@ -42,7 +42,7 @@ _COLUMNS = (
 @click.argument("user")
 @click.argument("rated_photos", required=False, type=click.Path(path_type=Path))
 @click.option("--shots", type=click.IntRange(min=2), help="Learn from so many ratings at most.")
-@click.option("--scale", type=ScaleType(), help="Range of the ratings, e.g. 1-7. Default: 1-5.")
+@rating_options
 @click.option(
     "--choices",
     type=click.Path(path_type=Path),
@@ -64,6 +64,8 @@ def personalize(
     rated_photos: Path | None,
     shots: int | None,
     scale: Scale | None,
+    rejects: Any,
+    unrated: float,
     choices: Path | None,
     method: Any,
     seed: int,
@@ -76,11 +78,13 @@ def personalize(
     """Learn USER's taste from RATED_PHOTOS.
 
     RATED_PHOTOS is a folder with ratings.csv or ratings.json (file, score), a folder of star
-    folders 1 to 5, or such a table itself. Without it, learns again from all stored ratings.
+    folders 1 to 5, a folder of photos with stars in their metadata or sidecars, or such a table
+    itself. Without it, learns again from all stored ratings.
 
     \b
     Example:
       aesmamba personalize alice ./rated_photos
+      aesmamba personalize alice ~/Pictures/2024
     """
     from aesmamba_sdk.ratings import read_choices
     from aesmamba_sdk.sdk import AesMamba
@@ -91,6 +95,8 @@ def personalize(
             rated_photos,
             shots=shots,
             scale=scale,
+            rejects=rejects,
+            unrated=unrated,
             choices=read_choices(choices) if choices else (),
             method=method,
             seed=seed,

@@ -1,15 +1,26 @@
-"""``aesmamba ratings``: what people rated; none of these commands loads torch."""
+"""``aesmamba ratings``: what people rated; torch is loaded by ``import`` alone."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from aesmamba_sdk.cli.output import Format, chosen_format, format_option, tell, write_records
+from aesmamba_sdk.cli.output import (
+    Format,
+    chosen_format,
+    format_option,
+    model_options,
+    progress_bar,
+    rating_options,
+    tell,
+    write_records,
+)
 from aesmamba_sdk.cli.output import write_table as show_table
 from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.sdk import AesMamba
 
 if TYPE_CHECKING:
@@ -20,7 +31,53 @@ _COLUMNS = ("photo_id", "path", "score", "raw_score", "raw_scale", "source", "gr
 
 @click.group()
 def ratings() -> None:
-    """What people rated: list, remove."""
+    """What people rated: import, list, remove."""
+
+
+@ratings.command("import")
+@click.argument("user")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@rating_options
+@click.option("--dry-run", is_flag=True, help="Only show what would be kept.")
+@format_option
+@model_options
+def import_(
+    user: str,
+    sources: tuple[Path, ...],
+    scale: Scale | None,
+    rejects: Any,
+    unrated: float,
+    dry_run: bool,
+    form: Format | None,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Keep USER's ratings of photos, to learn from at the next `aesmamba personalize USER`.
+
+    SOURCES are photos, or folders of photos, with stars in their metadata or sidecars; folders with
+    ratings.csv, ratings.json or star folders 1 to 5; or such tables.
+
+    \b
+    Example:
+      aesmamba ratings import alice ~/Pictures/2023 ~/Pictures/2024
+    """
+    with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
+        found = sdk.import_ratings(
+            user,
+            *sources,
+            scale=scale,
+            rejects=rejects,
+            unrated=unrated,
+            dry_run=dry_run,
+            progress=progress,
+        )
+    for problem in found.problems:
+        tell(f"skipped: {problem}")
+    for note in found.notes:
+        tell(f"note: {note}")
+    _show(user, list(found.ratings.values()), form)
+    tell("dry run, nothing kept" if dry_run else f"kept {len(found.ratings)} ratings of {user}")
 
 
 @ratings.command("list")
@@ -35,6 +92,10 @@ def list_(user: str, form: Format | None) -> None:
     """
     with AesMamba() as sdk:
         found = sdk.ratings.list(user)
+    _show(user, found, form)
+
+
+def _show(user: str, found: list[Rating], form: Format | None) -> None:
     if chosen_format(form) == "table":
         rows = [[r.path, r.score, f"{r.rated_at:%Y-%m-%d %H:%M}", r.source] for r in found]
         show_table(f"{user}: {len(found)} ratings", ["Photo", "Score", "Rated", "From"], rows)

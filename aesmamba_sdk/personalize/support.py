@@ -26,11 +26,18 @@ Known = Callable[[Sequence[str]], dict[str, Feature]]
 
 @dataclass
 class Gathered:
-    """Ratings whose photos could be embedded, and what was wrong with the others."""
+    """Ratings whose photos could be embedded.
+
+    Attributes:
+        ratings, features: by photo id.
+        problems: what was wrong with other ratings.
+        notes: what was left out on purpose.
+    """
 
     ratings: dict[str, Rating] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def add_rated(self, rated: Sequence[RatedPhoto], embed: Embed) -> None:
         """Take ratings as they were read; of two ratings of the same pixels the later counts."""

@@ -1,4 +1,4 @@
-"""Rated photos as people keep them: ``ratings.csv``, ``ratings.json`` or folders ``1`` to ``5``.
+"""Rated photos as people keep them: a table, folders ``1`` to ``5``, or stars in the metadata.
 
 One unusable row is a problem to report, not a reason to stop.
 """
@@ -10,13 +10,16 @@ import io
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import iter_photos
+from aesmamba_sdk.ratings.metadata import read_metadata
+from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
+from aesmamba_sdk.xmp.choices import Rejects
+from aesmamba_sdk.xmp.sidecars import PICTURES
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
 SCORE_COLUMNS = ("score", "rating", "stars")
@@ -35,81 +38,66 @@ ATTRIBUTE_COLUMNS = {name: name for name in ATTRIBUTES} | {
 """Attribute columns, in our spelling and in PARA's."""
 
 
-@dataclass(frozen=True)
-class RatedPhoto:
-    """One rating as it was given.
-
-    Attributes:
-        path: the photo.
-        score: raw value, on ``scale``.
-        scale: what the person rated on.
-        attributes: attribute name to raw value on the same scale.
-        source: where the rating was read, e.g. ``"ratings.csv"``.
-        group: what the photo belongs with, e.g. one burst or crops of one shot, so that they are
-            never on both sides when a personal model is checked; empty where it stands alone.
-    """
-
-    path: Path
-    score: float
-    scale: Scale
-    attributes: Mapping[str, float] = field(default_factory=dict)
-    source: str = ""
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class RatingProblem:
-    """A rating that cannot be used, and why; ``where`` names the file and row."""
-
-    where: str
-    message: str
-
-
-@dataclass(frozen=True)
-class RatedPhotos:
-    """What was read: usable ratings, one a photo, and the problems met."""
-
-    items: list[RatedPhoto]
-    problems: list[RatingProblem]
-
-
-def read_ratings(source: Path, *, scale: Scale | None = None) -> RatedPhotos:
-    """Read the ratings of a table or folder.
+def read_ratings(
+    *sources: Path,
+    scale: Scale | None = None,
+    rejects: Rejects = "skip",
+    unrated: float = 0.0,
+) -> RatedPhotos:
+    """Read the ratings of tables, folders and photos.
 
     Args:
-        source: a ``.csv`` or ``.json`` file; or a folder that holds ``ratings.csv``, else
-            ``ratings.json``, else star folders ``1`` to ``5``. Photos are named relative to the
-            table. The last of two ratings of one photo counts.
-        scale: the range of the scores, unless the table declares its own; 1-5 by default.
+        sources: each a ``.csv`` or ``.json`` file; a folder that holds ``ratings.csv``, else
+            ``ratings.json``, else star folders ``1`` to ``5`` (and none with a higher number), else
+            photos with stars in their metadata; or such a photo. Tables name photos relative to
+            themselves. The last of two ratings of one photo counts.
+        scale: the range of the scores in tables that do not declare it; 1-5 by default.
+        rejects, unrated: of stars in metadata, as for :func:`read_metadata`.
 
     Raises:
-        RatingsError: nothing readable is there, the columns are wrong, or no rating is usable.
+        RatingsError: a source does not exist, the columns are wrong, or no rating is usable.
     """
-    table = _find_table(source)
+    items: list[RatedPhoto] = []
     problems: list[RatingProblem] = []
-    if table is None:
-        items = _star_folders(source)
-    else:
-        rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table)
-        items = _read_rows(rows, table, scale or UNIT_SCORES, problems)
+    starred: list[Path] = []
+    for source in sources:
+        table = _find_table(source)
+        if table is not None:
+            rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table)
+            items += _read_rows(rows, table, scale or UNIT_SCORES, problems)
+        elif in_folders := list(_star_folders(source)):
+            items += in_folders
+        else:
+            starred.append(source)
+    metadata = read_metadata(starred, rejects=rejects, unrated=unrated)
+    problems += metadata.problems
     latest: dict[Path, RatedPhoto] = {}
-    for item in items:
+    for item in items + metadata.items:
         if item.path in latest:
             problems.append(RatingProblem(str(item.path), "rated twice; the later rating counts"))
         latest[item.path] = item
     if not latest:
-        first = f" First problem: {problems[0].where}: {problems[0].message}." if problems else ""
-        raise RatingsError(
-            f"{source} holds no usable rating.{first} Give a ratings.csv with the columns file "
-            "and score, or folders named 1 to 5 with photos in them.",
-            code="ratings_empty",
+        raise _nothing_usable(
+            sources, [f"{p.where}: {p.message}" for p in problems], metadata.notes
         )
-    return RatedPhotos(list(latest.values()), problems)
+    return RatedPhotos(list(latest.values()), problems, metadata.notes)
+
+
+def _nothing_usable(sources: Iterable[Path], problems: list[str], notes: list[str]) -> RatingsError:
+    first = f" First problem: {problems[0]}." if problems else ""
+    seen = f" {'; '.join(notes)}." if notes else ""
+    return RatingsError(
+        f"{', '.join(map(str, sources))} holds no usable rating.{first}{seen} Give a ratings.csv "
+        "with the columns file and score, folders named 1 to 5 with photos in them, or photos "
+        "with stars in their metadata or sidecars.",
+        code="ratings_empty",
+    )
 
 
 def _find_table(source: Path) -> Path | None:
+    """The table that a source is or holds; ``None`` for photos and folders without one."""
     if source.is_file():
-        return source
+        return None if source.suffix.lower() in PICTURES else source
     if not source.is_dir():
         raise RatingsError(f"{source} does not exist", code="ratings_missing")
     tables = (source / "ratings.csv", source / "ratings.json")
@@ -117,6 +105,11 @@ def _find_table(source: Path) -> Path | None:
 
 
 def _star_folders(source: Path) -> Iterator[RatedPhoto]:
+    if not source.is_dir():
+        return
+    numbers = [int(name.name) for name in source.iterdir() if name.name.isdecimal()]
+    if max(numbers, default=0) > UNIT_SCORES.high:
+        return  # months or years
     for stars in range(1, 6):
         folder = source / str(stars)
         if folder.is_dir():

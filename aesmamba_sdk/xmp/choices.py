@@ -1,0 +1,13 @@
+"""What a caller may choose; apart from the parsers, so that programs start at once."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+Rejects = Literal["skip", "lowest"]
+"""What a rejected photo counts as: nothing, or one star."""
+REJECTS: tuple[Rejects, ...] = get_args(Rejects)
+
+SidecarName = Literal["full", "stem"]
+"""``"full"`` is ``IMG.jpg.xmp``, ``"stem"`` is ``IMG.xmp``."""
+SIDECAR_NAMES: tuple[SidecarName, ...] = get_args(SidecarName)

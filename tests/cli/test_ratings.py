@@ -1,0 +1,76 @@
+"""Ratings that photo apps gave, from the command line to a personal model."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from aesmamba_sdk.cli import main
+from tests import toy
+from tests.xmp.apps import DARKTABLE
+
+
+@pytest.fixture
+def run(toy_model, monkeypatch):
+    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
+
+    def invoke(*arguments):
+        return CliRunner().invoke(main, [str(a) for a in arguments])
+
+    assert invoke("user", "add", "alice").exit_code == 0
+    return invoke
+
+
+@pytest.fixture
+def library(tmp_path):
+    """Twelve photos with darktable's sidecars: the brighter, the more stars."""
+    photos = toy.write_photos(tmp_path / "photos", 12)
+    for photo in photos:
+        stars = round(1 + 4 * toy.brightness(photo))
+        photo.with_name(photo.name + ".xmp").write_text(
+            DARKTABLE.format(rating=stars), encoding="utf-8"
+        )
+    (tmp_path / "photos" / "000.png.xmp").write_text(DARKTABLE.format(rating=-1), encoding="utf-8")
+    return tmp_path / "photos"
+
+
+def test_a_folder_of_starred_photos_teaches_a_taste(run, library):
+    result = run("personalize", "alice", library, "--format", "json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)[0]["shots"] == 11
+    assert "note: 1 rejected photos are left out" in result.stderr
+    listed = run("ratings", "list", "alice", "--format", "csv").stdout
+    sources = {row["source"] for row in csv.DictReader(io.StringIO(listed))}
+    assert "xmp:Rating in 001.png.xmp" in sources
+
+
+def test_import_keeps_ratings_without_learning(run, library):
+    result = run("ratings", "import", "alice", library, "--rejects", "lowest", "--format", "jsonl")
+    assert result.exit_code == 0, result.stderr
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(records) == 12
+    assert records[0]["score"] == records[0]["raw_score"] == 1.0
+    assert "kept 12 ratings of alice" in result.stderr
+    assert run("user", "models", "alice", "--format", "jsonl").stdout == ""
+    assert run("personalize", "alice").exit_code == 0
+
+
+def test_a_dry_run_keeps_nothing(run, library):
+    result = run("ratings", "import", "alice", library / "001.png", "--dry-run")
+    assert "nothing kept" in result.stderr
+    assert len(result.stdout.splitlines()) == 1
+    assert run("ratings", "list", "alice", "--format", "jsonl").stdout == ""
+
+
+def test_what_is_wrong_is_named_and_the_rest_is_kept(run, library):
+    (library / "001.png.xmp").write_text("<nonsense", encoding="utf-8")
+    (library / "002.png").write_bytes(b"no picture")
+    result = run("ratings", "import", "alice", library)
+    assert result.exit_code == 0
+    assert "skipped: " + str(library / "001.png") in result.stderr
+    assert str(library / "002.png") in result.stderr
+    assert "kept 9 ratings" in result.stderr
