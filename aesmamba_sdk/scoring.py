@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from aesmamba_sdk.embeddings.stream import Embedded
-from aesmamba_sdk.model.backbone import Array, Backbone, percentiles
+from aesmamba_sdk.model.backbone import Backbone, percentiles
+from aesmamba_sdk.model.generic import Array
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from aesmamba_sdk.scores import Score, ScoreFailure
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.model.network import ReadText
 
 _BATCH, _CACHED_BATCH = 16, 2048
 """Photos at a time: people wait for those that have to be encoded, those from the cache rush by.
@@ -29,14 +33,14 @@ class Scoring:
         user: whose taste; ``None`` for nobody's.
         personal: the user's model; ``None`` while there is none.
         attributes: whether to give the nine attributes.
-        text: token features of a caption and their mask, for models that read captions.
+        text: a caption as it was read, for models that read captions.
     """
 
     backbone: Backbone
     user: str | None = None
     personal: PersonalScorer | None = None
     attributes: bool = False
-    text: tuple[Tensor, Tensor] | None = None
+    text: ReadText | None = None
 
     def score(self, photos: Iterable[tuple[Embedded, Embedded]]) -> Iterator[Score]:
         """Scores in order, for photos as the shared encoder and as the user's sees them."""

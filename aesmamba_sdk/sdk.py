@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.xmp.choices import Rejects
 
 THREADS_VARIABLE = "AESMAMBA_THREADS"
+_ALWAYS_THERE = ("auto", "cpu")
 
 Progress = Callable[[str, int, int], None]
 """Told what is under way (``"photos"``, ``"training"``), how much is done, and of how much."""
@@ -124,7 +125,7 @@ class AesMamba:
         """Where the shared model runs."""
         import torch
 
-        from aesmamba_sdk.model.backbone import choose_device
+        from aesmamba_sdk.model.network import choose_device
 
         if self._threads is not None:
             torch.set_num_threads(self._threads)
@@ -135,9 +136,11 @@ class AesMamba:
         """The shared model."""
         from aesmamba_sdk.model.backbone import Backbone
 
+        if self._device not in _ALWAYS_THERE:
+            self.device  # noqa: B018 -- one that is not there is told now, not at the first photo
         with self._loading:
             known = self.__dict__.get("backbone")
-            return known or Backbone(find_model(self._model, self.home), self.device)
+            return known or Backbone(find_model(self._model, self.home), lambda: self.device)
 
     # Scoring.
 

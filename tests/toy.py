@@ -14,9 +14,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.backbone import save_reference
-from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
+from aesmamba_sdk.model.config import AesMambaConfig, TextConfig, VMambaConfig
 from aesmamba_sdk.model.folder import save_model
-from aesmamba_sdk.model.text import TextConfig, TextTokenizer
+from aesmamba_sdk.model.text import TextTokenizer
 
 CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
 CONFIG = AesMambaConfig(

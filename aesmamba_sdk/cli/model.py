@@ -58,8 +58,8 @@ def import_(file: Path, name: str, scale: Scale | None, tokenizer: Path | None) 
     Example:
       aesmamba model import vssm1_tiny_0230s.pth --name vmamba-tiny
     """
-    from aesmamba_sdk.model.folder import read_config
     from aesmamba_sdk.model.importing import import_model
+    from aesmamba_sdk.model.weights import read_config
 
     folder = import_model(file, name, home_folder(), scale=scale, tokenizer=tokenizer)
     heads = len(read_config(folder).attributes)

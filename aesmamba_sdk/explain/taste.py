@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.explain.explanation import Split
-from aesmamba_sdk.model.backbone import Array, Backbone, percentiles
+from aesmamba_sdk.model.backbone import Backbone, percentiles
+from aesmamba_sdk.model.generic import Array
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 

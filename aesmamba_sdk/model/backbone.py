@@ -1,82 +1,106 @@
-"""The shared model at scoring time: images to features, features to scores and percentiles."""
+"""The shared model at scoring time: images to features, features to scores and percentiles.
+
+Opening it reads a folder; torch is imported and the network built once a photo has to be encoded or
+a text read. What was embedded before is scored by the heads alone, in numpy.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.numpy import load_file, save_file
 
-from aesmamba_sdk.errors import CheckpointError, SetupError
-from aesmamba_sdk.model.captions import clean_caption
-from aesmamba_sdk.model.folder import load_model, load_text_encoder
-from aesmamba_sdk.model.identity import backbone_hash, encoder_hash, model_id
-from aesmamba_sdk.model.linear import pack
-from aesmamba_sdk.model.preprocess import prepare
-from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.generic import Array, GenericHeads
+from aesmamba_sdk.model.identity import SCORING_PARTS, backbone_hash, encoder_hash
+from aesmamba_sdk.model.weights import read_arrays, read_config
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from aesmamba_sdk.model.aesmamba import AesMamba
+    from aesmamba_sdk.model.network import Network, ReadText
 
 REFERENCE_FILE = "reference.safetensors"
 
-Array = NDArray[np.float32]
-
 
 class Backbone:
-    """A model folder, loaded for scoring and never changed.
+    """A model folder, opened for scoring and never changed.
 
     Args:
         folder: config.json, weights and, for percentiles, the features of reference photos.
-        device: where the encoder runs.
+        device: where the encoder runs, or a function that says so once this is asked.
 
     Raises:
         CheckpointError: the folder is incomplete, or the model has no heads to score with.
 
     Attributes:
-        model: the network, without its text encoder.
+        config: what the model is made of.
         id: name and fingerprint.
         hash: what personal models are tied to.
         key: what cached features are stored under.
     """
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        self.folder, self.device = folder, device
-        self.model = load_model(folder, with_text=False)
-        self.config = self.model.config
+    def __init__(self, folder: Path, device: torch.device | Callable[[], torch.device]) -> None:
+        self.folder, self._device = folder, device
+        self.config = read_config(folder)
         if not self.config.attributes:
             raise CheckpointError(
                 f"model {self.config.name!r} is an image encoder without heads and cannot score: "
                 "train heads on it first",
                 code="no_heads",
             )
-        self.id, self.hash = model_id(self.model), backbone_hash(self.model)
-        self.key = encoder_hash(self.model.encoder, self.config)
-        self.model.encoder.to(device)
-        pack(self.model.encoder)
-        self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
+        weights = read_arrays(folder, SCORING_PARTS)
+        self._heads = GenericHeads(weights, self.config)
+        with ThreadPoolExecutor() as pool:  # hashing leaves the interpreter to others
+            of_all, of_encoder = (
+                pool.submit(f, weights, self.config) for f in (backbone_hash, encoder_hash)
+            )
+        self.hash, self.key = of_all.result(), of_encoder.result()
+        self.id = f"{self.config.name}@{self.hash}"
+        self._opening = threading.RLock()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder runs."""
+        return self._device() if callable(self._device) else self._device
+
+    @cached_property
+    def network(self) -> Network:
+        """The network itself, loaded on first use."""
+        from aesmamba_sdk.model.network import Network
+
+        with self._opening:
+            known = self.__dict__.get("network")
+            return known or Network(self.folder, self.hash, self.device)
+
+    @property
+    def model(self) -> AesMamba:
+        """The network's modules, without the text encoder."""
+        return self.network.model
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
         """f_v of RGB images, (len(images), d)."""
-        return self.encode(images, self.model.encoder)
+        return self.network.encode(images)
 
     def encode(self, images: Sequence[Image.Image], encoder: nn.Module) -> Array:
-        """f_v of RGB images by this or a person's own encoder, (len(images), d)."""
-        pixels = prepare(images, self.config).to(self.device)
-        with self._encoding, torch.inference_mode():
-            return to_array(encoder(pixels).mean((1, 2)))
+        """f_v of RGB images by a person's own encoder, (len(images), d)."""
+        return self.network.encode(images, encoder)
 
-    @torch.inference_mode()
-    def values(self, features: Array, text: tuple[Tensor, Tensor] | None = None) -> Array:
+    def values(self, features: Array, text: ReadText | None = None) -> Array:
         """The first column of :meth:`scores`, (n,), at the cost of one head."""
         return self._scores(features, text, self.config.attributes[:1])[:, 0]
 
-    @torch.inference_mode()
-    def scores(self, features: Array, text: tuple[Tensor, Tensor] | None = None) -> Array:
+    def scores(self, features: Array, text: ReadText | None = None) -> Array:
         """Generic scores, (n, attributes), clipped to the scale.
 
         Args:
@@ -86,68 +110,37 @@ class Backbone:
         """
         return self._scores(features, text, self.config.attributes)
 
-    def _scores(
-        self, features: Array, text: tuple[Tensor, Tensor] | None, attributes: Sequence[str]
-    ) -> Array:
-        f = self.model.integrate(torch.from_numpy(features), *(text or (None, None)))
-        scale = self.config.scale
-        return to_array(self.model.heads.scores(f, attributes).clamp(scale.low, scale.high))
+    def _scores(self, features: Array, text: ReadText | None, attributes: Sequence[str]) -> Array:
+        if text is None:
+            scores = self._heads(features, attributes)
+        else:
+            scores = self.network.scores(features, text, attributes)
+        return scores.clip(self.config.scale.low, self.config.scale.high)
 
     @cached_property
     def reference(self) -> Array | None:
         """f_v of photos that no weight was trained on, (photos, d); ``None`` without the file."""
         file = self.folder / REFERENCE_FILE
-        return to_array(load_file(file)["features"]) if file.is_file() else None
+        return load_file(file)["features"].astype(np.float32) if file.is_file() else None
 
     @cached_property
     def reference_values(self) -> Array | None:
         """Generic value of the reference photos, ascending."""
         return None if self.reference is None else np.sort(self.values(self.reference))
 
-    def read(self, prompt: str) -> tuple[Tensor, Tensor]:
-        """Token features (1, tokens, d) of a prompt and their mask; loads BERT for the moment.
+    def read(self, prompt: str) -> ReadText:
+        """See :meth:`Network.read`."""
+        return self.network.read(prompt)
 
-        Raises:
-            CheckpointError: the model reads captions, or nothing.
-        """
-        if self.config.reads != "prompt":
-            raise CheckpointError(
-                f"model {self.config.name!r} reads captions of photos, not who is asking: choose "
-                "a model that was trained on people",
-                code="no_prompts",
-            )
-        return _read(prompt, *load_text_encoder(self.folder))
-
-    def read_caption(self, caption: str) -> tuple[Tensor, Tensor]:
-        """Token features (1, tokens, d) of a caption, cleaned as in training, and their mask.
-
-        Raises:
-            CheckpointError: the model was not trained on captions.
-        """
-        if self.config.text is None or self.config.reads != "caption":
-            raise CheckpointError(
-                f"model {self.config.name!r} was not trained on captions and cannot use a text: "
-                "leave it out, or choose a model that `aesmamba train miaa` made",
-                code="no_captions",
-            )
-        return _read(clean_caption(caption), *self._caption_reader)
-
-    @cached_property
-    def _caption_reader(self) -> tuple[TextEncoder, TextTokenizer]:
-        """Kept, unlike that of prompts: every photo has a caption of its own."""
-        return load_text_encoder(self.folder)
+    def read_caption(self, caption: str) -> ReadText:
+        """See :meth:`Network.read_caption`."""
+        return self.network.read_caption(caption)
 
 
-def _read(text: str, encoder: TextEncoder, tokenizer: TextTokenizer) -> tuple[Tensor, Tensor]:
-    ids, mask = tokenizer.encode([text], encoder.config.max_position_embeddings)
-    with torch.inference_mode():
-        return encoder(ids, mask).clone(), mask
-
-
-def save_reference(folder: Path, features: Tensor) -> None:
+def save_reference(folder: Path, features: torch.Tensor) -> None:
     """Keep the features of held-out photos beside a model, in half precision."""
     file = folder / REFERENCE_FILE
-    save_file({"features": features.half().contiguous()}, file)
+    save_file({"features": features.half().contiguous().numpy()}, file)
     file.chmod(0o644)
 
 
@@ -156,31 +149,3 @@ def percentiles(values: Array, reference: Array) -> NDArray[np.float64]:
     below, upto = (np.searchsorted(reference, values, side) for side in ("left", "right"))
     shares: NDArray[np.float64] = (below + upto) / (2 * len(reference))
     return shares
-
-
-def choose_device(name: str = "auto") -> torch.device:
-    """A device by name; ``auto``: CUDA, else Apple's GPU, else the processor.
-
-    Raises:
-        SetupError: the device is unknown or not there.
-    """
-    if name == "auto":
-        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-        name = "cuda" if cuda else "mps" if mps else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
-        if "Expected one of" in reason:  # torch lists every device it has ever heard of
-            reason = "there is no such device"
-        raise SetupError(
-            f"device {name!r} cannot be used: {reason}. Use auto, cpu, cuda or mps.",
-            code="no_device",
-        ) from error
-    return device
-
-
-def to_array(tensor: Tensor) -> Array:
-    array: Array = tensor.detach().float().cpu().numpy()
-    return array

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from aesmamba_sdk.errors import CheckpointError
-from aesmamba_sdk.model.text import TextConfig
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
 T = TypeVar("T")
 
 CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+MAX_TOKENS = 512
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,54 @@ class TransformersImageConfig:
 
 
 EncoderConfig = VMambaConfig | TransformersImageConfig
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """The numbers of a BERT encoder, named as in ``transformers.BertConfig``.
+
+    ``pooler`` keeps BERT's pooling layer: nothing uses it, but the public AesMamba files hold it.
+    """
+
+    vocab_size: int = 30522
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    max_position_embeddings: int = MAX_TOKENS
+    hidden_dropout_prob: float = 0.1
+    attention_probs_dropout_prob: float = 0.1
+    pad_token_id: int = 0
+    pooler: bool = False
+
+    @classmethod
+    def bert_base(cls) -> TextConfig:
+        """The paper's size, bert-base-uncased."""
+        return cls()
+
+    @classmethod
+    def compact(cls) -> TextConfig:
+        """A small encoder for the ``nano`` model."""
+        return cls(
+            vocab_size=4000,
+            hidden_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            intermediate_size=512,
+            max_position_embeddings=256,
+        )
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> TextConfig:
+        """Read the ``text`` part of a config.json.
+
+        Raises:
+            CheckpointError: a field is unknown.
+        """
+        unknown = sorted(set(record) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise CheckpointError(f"unknown text encoder fields: {', '.join(unknown)}")
+        return cls(**record)
 
 
 @dataclass(frozen=True)

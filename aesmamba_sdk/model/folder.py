@@ -14,11 +14,9 @@ from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.config import AesMambaConfig
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+from aesmamba_sdk.model.weights import CONFIG_FILE, read_config, weight_files
 
-CONFIG_FILE = "config.json"
-WEIGHTS_FILE = "model.safetensors"
 SHARD_SIZE = "60MB"
 _TEXT_PREFIX = "text."
 
@@ -31,7 +29,9 @@ def save_model(model: AesMamba, folder: Path, *, dtype: torch.dtype | None = Non
             again once loaded.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.to(dtype or value.dtype) for name, value in model.state_dict().items()}
+    state = model.state_dict()
+    if dtype is not None:  # counts stay whole numbers
+        state = {k: v.to(dtype) if v.is_floating_point() else v for k, v in state.items()}
     save_torch_state_dict(state, folder, max_shard_size=SHARD_SIZE)
     for file in folder.glob("*.safetensors"):
         file.chmod(0o644)  # safetensors writes files that only their owner may read
@@ -101,29 +101,18 @@ def load_strictly(model: nn.Module, state: dict[str, Tensor], source: str) -> No
     model.load_state_dict(state)
 
 
-def read_config(folder: Path) -> AesMambaConfig:
-    """The configuration in a model folder.
+def read_weights(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a model folder, from one file or from the shards its index names.
 
     Raises:
-        CheckpointError: config.json is missing or not valid.
+        CheckpointError: a file is missing or broken.
     """
-    return AesMambaConfig.from_dict(_read_json(folder / CONFIG_FILE))
-
-
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a model folder, from one file or from the shards its index names."""
-    index = folder / f"{WEIGHTS_FILE}.index.json"
-    files = [WEIGHTS_FILE]
-    if index.is_file():
-        files = sorted(set(_read_json(index)["weight_map"].values()))
     state: dict[str, Tensor] = {}
-    for name in files:
+    for file in weight_files(folder):
         try:
-            state |= load_file(folder / name)
-        except FileNotFoundError as error:
-            raise CheckpointError(f"{folder / name} is missing: not a whole model") from error
+            state |= load_file(file)
         except SafetensorError as error:
-            raise CheckpointError(f"{folder / name} is not a safetensors file: {error}") from error
+            raise CheckpointError(f"{file} is not a safetensors file: {error}") from error
     return state
 
 
@@ -131,15 +120,3 @@ def download_model(name: str, **options: Any) -> Path:
     """Fetch a model folder from the Hugging Face hub; ``options`` as for ``snapshot_download``."""
     known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
     return Path(snapshot_download(name, **{k: v for k, v in options.items() if k in known}))
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{file} is missing: not a model folder") from error
-    except ValueError as error:
-        raise CheckpointError(f"{file} is not valid JSON: {error}") from error
-    if not isinstance(record, dict):
-        raise CheckpointError(f"{file} must hold an object, not {type(record).__name__}")
-    return record

@@ -4,43 +4,54 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from torch import nn
+import numpy as np
+from numpy.typing import NDArray
 
-from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.weights import Weights, as_used
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SCORING_PARTS = ("encoder", "fusion", "heads")
+"""All that a score depends on but the text encoder, whose words are stored with each person."""
 _DIGEST_BYTES = 8
 _NOT_IN_SCORES = ("name", "license", "reads")
 
 
-def encoder_hash(encoder: nn.Module, config: AesMambaConfig) -> str:
-    """Names everything f_v depends on: the encoder's weights, and how photos are prepared."""
+def encoder_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> str:
+    """Names everything f_v depends on: the encoder's weights, and how photos are prepared.
+
+    Args:
+        weights: of the encoder at least, by their names in the whole model.
+        config: of the model.
+    """
     described = config.to_dict()
     prepared = {key: described[key] for key in ("encoder", "image_size", "mean", "std")}
-    return _digest(prepared, [encoder])
+    return _digest(prepared, weights, SCORING_PARTS[:1])
 
 
-def backbone_hash(model: AesMamba) -> str:
-    """Names everything a score depends on (the text encoder aside: its words are
-    stored with each personal model)."""
-    config = model.config.to_dict()
-    described = {key: value for key, value in config.items() if key not in _NOT_IN_SCORES}
-    parts = [model.encoder, model.fusion, model.heads]
-    return _digest(described, [part for part in parts if part is not None])
+def backbone_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> str:
+    """Names everything a score depends on, the text encoder aside; arguments as above."""
+    described = {k: v for k, v in config.to_dict().items() if k not in _NOT_IN_SCORES}
+    return _digest(described, weights, SCORING_PARTS)
 
 
-def model_id(model: AesMamba) -> str:
-    """Name and fingerprint, for records and people."""
-    return f"{model.config.name}@{backbone_hash(model)}"
+def as_weights(state: Mapping[str, Tensor]) -> Weights:
+    """A network's weights as the fingerprints take them."""
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in state.items()}
 
 
-def _digest(described: object, modules: Iterable[nn.Module]) -> str:
+def _digest(described: object, weights: Mapping[str, NDArray[Any]], parts: tuple[str, ...]) -> str:
     digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
     digest.update(json.dumps(described, sort_keys=True).encode())
-    for module in modules:
-        for name, value in sorted(module.state_dict().items()):
-            digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    for name in sorted(weights):
+        part, _, inner = name.partition(".")
+        if part in parts:
+            value = as_used(weights[name])
+            digest.update(f"{inner} torch.{value.dtype} {value.shape}".encode())
+            digest.update(np.ascontiguousarray(value).data)
     return digest.hexdigest()

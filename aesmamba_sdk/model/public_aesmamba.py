@@ -10,9 +10,8 @@ from torch import Tensor
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.checkpoint import read_state_dict, vmamba_from_state
-from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.config import AesMambaConfig, TextConfig
 from aesmamba_sdk.model.folder import load_strictly
-from aesmamba_sdk.model.text import TextConfig
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
 _ENCODER = re.compile(r"(?:img_model|img_feature)\.(.+)")

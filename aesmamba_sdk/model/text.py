@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,60 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.config import MAX_TOKENS, TextConfig
 from aesmamba_sdk.model.vocabulary import VOCABULARY_FILE
 
 TOKENIZER_FILE = "tokenizer.json"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-MAX_TOKENS = 512
 _WORD_LIST = "vocab.txt"
-
-
-@dataclass(frozen=True)
-class TextConfig:
-    """The numbers of a BERT encoder, named as in ``transformers.BertConfig``.
-
-    ``pooler`` keeps BERT's pooling layer: nothing uses it, but the public AesMamba files hold it.
-    """
-
-    vocab_size: int = 30522
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    max_position_embeddings: int = MAX_TOKENS
-    hidden_dropout_prob: float = 0.1
-    attention_probs_dropout_prob: float = 0.1
-    pad_token_id: int = 0
-    pooler: bool = False
-
-    @classmethod
-    def bert_base(cls) -> TextConfig:
-        """The paper's size, bert-base-uncased."""
-        return cls()
-
-    @classmethod
-    def compact(cls) -> TextConfig:
-        """A small encoder for the ``nano`` model."""
-        return cls(
-            vocab_size=4000,
-            hidden_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            intermediate_size=512,
-            max_position_embeddings=256,
-        )
-
-    @classmethod
-    def from_dict(cls, record: Mapping[str, Any]) -> TextConfig:
-        """Read the ``text`` part of a config.json.
-
-        Raises:
-            CheckpointError: a field is unknown.
-        """
-        unknown = sorted(set(record) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise CheckpointError(f"unknown text encoder fields: {', '.join(unknown)}")
-        return cls(**record)
 
 
 _BERT_NUMBERS = tuple(f.name for f in dataclasses.fields(TextConfig) if f.name != "pooler")

@@ -5,12 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
+from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.generic import Array
+from aesmamba_sdk.model.identity import as_weights, encoder_hash
+from aesmamba_sdk.model.network import to_array
 from aesmamba_sdk.model.vmamba import VMamba
+from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.methods import Reach
 
 
@@ -64,6 +70,15 @@ class PersonalNetwork(nn.Module):
         """(batch, d) to raw scores (batch,)."""
         scores: Tensor = self.heads(self.fusion(f_v, self.text, self.mask)).scores
         return scores[:, 0]
+
+    def raw_scores(self, features: Array) -> Vector:
+        """(n, d) f_v to raw scores (n,), in numpy."""
+        with torch.inference_mode():
+            return to_array(self.from_features(torch.from_numpy(features))).astype(np.float64)
+
+    def encoder_key(self, config: AesMambaConfig) -> str:
+        """What features of this person's own encoder are cached under."""
+        return encoder_hash(as_weights(self.state_dict()), config)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.from_features(self.features(x))

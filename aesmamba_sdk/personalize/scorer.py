@@ -1,22 +1,27 @@
-"""A personal model at scoring time: features to this person's scores, without peft or BERT."""
+"""A personal model at scoring time: features to this person's scores, without peft or BERT.
+
+A closed-form head does without torch, too.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image
 
 from aesmamba_sdk.errors import PersonalizeError
-from aesmamba_sdk.model.backbone import Array, Backbone, to_array
-from aesmamba_sdk.model.identity import encoder_hash
+from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.model.generic import Array
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.folder import load_adapter, load_record
+from aesmamba_sdk.personalize.folder import PersonalRecord, load_adapter, load_record
 from aesmamba_sdk.personalize.head import PersonalHead
-from aesmamba_sdk.personalize.network import PersonalNetwork
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.personalize.network import PersonalNetwork
 
 
 class PersonalScorer:
@@ -45,10 +50,7 @@ class PersonalScorer:
         self.head = PersonalHead.load(folder) if self.record.method == "bayes" else None
         self.network: PersonalNetwork | None = None
         if self.record.method == "lora":
-            adapter = load_adapter(folder)
-            network = PersonalNetwork(backbone.model, adapter.text, adapter.mask, self.record.reach)
-            network.merge(adapter.weights, adapter.scaling)
-            self.network = network.eval()
+            self.network = _adapted(folder, backbone, self.record)
 
     @property
     def reencodes(self) -> bool:
@@ -60,7 +62,7 @@ class PersonalScorer:
         """What this person's own features are cached under."""
         if self.network is None or self.network.encoder is None:
             return self.backbone.key
-        return encoder_hash(self.network.encoder, self.backbone.config)
+        return self.network.encoder_key(self.backbone.config)
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
         """This person's f_v of RGB images."""
@@ -93,9 +95,7 @@ class PersonalScorer:
         record = self.record
         scores = record.affine(generic.astype(np.float64))
         if self.network is not None:
-            with torch.inference_mode():
-                raw = self.network.from_features(torch.from_numpy(features))
-            personal = record.affine(to_array(raw).astype(np.float64))
+            personal = record.affine(self.network.raw_scores(features))
             scores = scores + record.trust * (personal - scores)
         return scores
 
@@ -109,3 +109,13 @@ class PersonalScorer:
         if reference is None or self.reencodes:
             return None
         return np.sort(self.scores(reference, self.backbone.values(reference)))
+
+
+def _adapted(folder: Path, backbone: Backbone, record: PersonalRecord) -> PersonalNetwork:
+    """A copy of the shared model with the person's adapter in its weights."""
+    from aesmamba_sdk.personalize.network import PersonalNetwork
+
+    adapter = load_adapter(folder)
+    network = PersonalNetwork(backbone.model, adapter.text, adapter.mask, record.reach)
+    network.merge(adapter.weights, adapter.scaling)
+    return network.eval()

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.model.backbone import choose_device
+from aesmamba_sdk.model.network import choose_device
 from aesmamba_sdk.train.data import Rows
 
 

@@ -11,10 +11,10 @@ from torch import nn
 
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder, build_encoder
-from aesmamba_sdk.model.config import CLIP_MEAN, CLIP_STD, ENCODERS, AesMambaConfig
+from aesmamba_sdk.model.config import CLIP_MEAN, CLIP_STD, ENCODERS, AesMambaConfig, TextConfig
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.model.library import find_model
-from aesmamba_sdk.model.text import TextConfig, TextEncoder, TextTokenizer
+from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
 from aesmamba_sdk.model.transformers_image import Colour, from_transformers, input_statistics
 from aesmamba_sdk.paths import home_folder
 from aesmamba_sdk.train.attributes import attribute_head, start_at_means

@@ -16,6 +16,7 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
+from aesmamba_sdk import AesMamba
 from aesmamba_sdk.cli import main, sample_photos
 from aesmamba_sdk.cli.sample_photos import RATED, Taste, write_photos
 from aesmamba_sdk.cli.score import CSV_COLUMNS
@@ -356,4 +357,24 @@ def test_user_commands_load_neither_torch_nor_numpy():
     )
     for arguments in (["user", "add", "alice", "--openness", "4"], ["user", "list"], ["--help"]):
         result = aesmamba(*arguments, script=script)
+        assert result.returncode == 0, result.stderr
+
+
+def test_photos_seen_before_need_neither_torch_nor_peft(toy_model, home, photos):
+    with AesMamba(toy_model, device="cpu") as sdk:
+        sdk.users.add("alice")
+        assert all(score.ok for score in sdk.score_many(photos[0].parent))
+    toy.write_ratings(photos)
+    script = (
+        "import sys; from aesmamba_sdk.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'transformers', 'peft'} & set(sys.modules)"
+    )
+    folder, model = str(photos[0].parent), ("--model", str(toy_model))
+    for arguments in (
+        ("personalize", "alice", folder, "--method", "auto"),
+        ("score", folder, "--user", "alice", "--attributes"),
+        ("suggest", "alice", folder),
+    ):
+        result = aesmamba(*arguments, *model, script=script)
         assert result.returncode == 0, result.stderr

@@ -10,10 +10,10 @@ import torch
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.config import ENCODERS, AesMambaConfig, preset
+from aesmamba_sdk.model.config import ENCODERS, AesMambaConfig, TextConfig, preset
 from aesmamba_sdk.model.folder import load_model, read_weights
 from aesmamba_sdk.model.heads import AttributeHead, FeatureAdapter, MultitaskBalancedAdaptation
-from aesmamba_sdk.model.text import TextConfig, TextEncoder
+from aesmamba_sdk.model.text import TextEncoder
 from aesmamba_sdk.model.vmamba import VMamba
 from aesmamba_sdk.scores import Scale
 from tests.toy import CONFIG

@@ -9,9 +9,8 @@ from torch.nn import functional as F
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
+from aesmamba_sdk.model.config import AesMambaConfig, TextConfig, VMambaConfig
 from aesmamba_sdk.model.public_aesmamba import load_public_aesmamba
-from aesmamba_sdk.model.text import TextConfig
 from aesmamba_sdk.model.vmamba import VMamba
 
 WIDTH = 24

@@ -8,7 +8,8 @@ import pytest
 from transformers import BertTokenizerFast
 
 from aesmamba_sdk.errors import CheckpointError
-from aesmamba_sdk.model.text import SPECIAL_TOKENS, TextConfig, TextTokenizer
+from aesmamba_sdk.model.config import TextConfig
+from aesmamba_sdk.model.text import SPECIAL_TOKENS, TextTokenizer
 from aesmamba_sdk.model.vocabulary import VOCABULARY_FILE
 from aesmamba_sdk.model.vocabulary.build import build
 from aesmamba_sdk.profiles.prompts import SubjectPrompt

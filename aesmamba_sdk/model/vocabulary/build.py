@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator
 
 from tokenizers import Tokenizer
 
-from aesmamba_sdk.model.text import SPECIAL_TOKENS, TextConfig, bert_tokenizer
+from aesmamba_sdk.model.config import TextConfig
+from aesmamba_sdk.model.text import SPECIAL_TOKENS, bert_tokenizer
 from aesmamba_sdk.model.vocabulary import CORPUS_FILE, VOCABULARY_FILE
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import BIG_FIVE, EXPERIENCE_LEVELS, Traits

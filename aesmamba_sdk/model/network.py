@@ -1,0 +1,139 @@
+"""The torch half of the shared model at scoring time: images to features, and all that reads text.
+
+Opened by :class:`~aesmamba_sdk.model.backbone.Backbone` once a photo has to be encoded.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from aesmamba_sdk.errors import CheckpointError, SetupError
+from aesmamba_sdk.model.captions import clean_caption
+from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.folder import load_model, load_text_encoder
+from aesmamba_sdk.model.generic import Array
+from aesmamba_sdk.model.identity import as_weights, backbone_hash
+from aesmamba_sdk.model.linear import pack
+from aesmamba_sdk.model.preprocess import prepare
+from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+
+ReadText = tuple[Tensor, Tensor]
+"""Token features (1, tokens, d) of a text, and their mask."""
+
+
+class Network:
+    """A model folder as a network in memory, never changed.
+
+    Args:
+        folder: config.json and weights.
+        fingerprint: hash that the weights must have.
+        device: where the encoder runs.
+
+    Raises:
+        CheckpointError: the folder is incomplete, or no longer holds the model of that hash.
+
+    Attributes:
+        model: without its text encoder.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str, device: torch.device) -> None:
+        self.folder, self.device = folder, device
+        self.model = load_model(folder, with_text=False)
+        if backbone_hash(as_weights(self.model.state_dict()), self.config) != fingerprint:
+            raise CheckpointError(
+                f"{folder} was written anew while it was in use: start again",
+                code="model_changed",
+            )
+        self.model.encoder.to(device)
+        pack(self.model.encoder)
+        self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
+
+    @property
+    def config(self) -> AesMambaConfig:
+        return self.model.config
+
+    def encode(self, images: Sequence[Image.Image], encoder: nn.Module | None = None) -> Array:
+        """f_v of RGB images by this or a person's own encoder, (len(images), d)."""
+        pixels = prepare(images, self.config).to(self.device)
+        with self._encoding, torch.inference_mode():
+            return to_array((encoder or self.model.encoder)(pixels).mean((1, 2)))
+
+    @torch.inference_mode()
+    def scores(self, features: Array, text: ReadText, attributes: Sequence[str]) -> Array:
+        """Scores (n, len(attributes)) of f_v (n, d) with a text, not clipped to the scale."""
+        f = self.model.integrate(torch.from_numpy(features), *text)
+        return to_array(self.model.heads.scores(f, attributes))
+
+    def read(self, prompt: str) -> ReadText:
+        """A person's prompt; loads BERT for the moment.
+
+        Raises:
+            CheckpointError: the model reads captions, or nothing.
+        """
+        if self.config.reads != "prompt":
+            raise CheckpointError(
+                f"model {self.config.name!r} reads captions of photos, not who is asking: choose "
+                "a model that was trained on people",
+                code="no_prompts",
+            )
+        return _read(prompt, *load_text_encoder(self.folder))
+
+    def read_caption(self, caption: str) -> ReadText:
+        """A caption, cleaned as in training.
+
+        Raises:
+            CheckpointError: the model was not trained on captions.
+        """
+        if self.config.text is None or self.config.reads != "caption":
+            raise CheckpointError(
+                f"model {self.config.name!r} was not trained on captions and cannot use a text: "
+                "leave it out, or choose a model that `aesmamba train miaa` made",
+                code="no_captions",
+            )
+        return _read(clean_caption(caption), *self._caption_reader)
+
+    @cached_property
+    def _caption_reader(self) -> tuple[TextEncoder, TextTokenizer]:
+        """Kept, unlike that of prompts: every photo has a caption of its own."""
+        return load_text_encoder(self.folder)
+
+
+def _read(text: str, encoder: TextEncoder, tokenizer: TextTokenizer) -> ReadText:
+    ids, mask = tokenizer.encode([text], encoder.config.max_position_embeddings)
+    with torch.inference_mode():
+        return encoder(ids, mask).clone(), mask
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """A device by name; ``auto``: CUDA, else Apple's GPU, else the processor.
+
+    Raises:
+        SetupError: the device is unknown or not there.
+    """
+    if name == "auto":
+        cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+        name = "cuda" if cuda else "mps" if mps else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        if "Expected one of" in reason:  # torch lists every device it has ever heard of
+            reason = "there is no such device"
+        raise SetupError(
+            f"device {name!r} cannot be used: {reason}. Use auto, cpu, cuda or mps.",
+            code="no_device",
+        ) from error
+    return device
+
+
+def to_array(tensor: Tensor) -> Array:
+    array: Array = tensor.detach().float().cpu().numpy()
+    return array

@@ -1,0 +1,107 @@
+"""The shared model at scoring time: the same numbers and fingerprints with torch and without."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from aesmamba_sdk.errors import CheckpointError
+from aesmamba_sdk.model.aesmamba import AesMamba
+from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.model.folder import load_model, save_model
+from aesmamba_sdk.model.generic import GenericHeads, gelu
+from aesmamba_sdk.model.identity import as_weights, backbone_hash, encoder_hash
+from tests import toy
+
+CPU = torch.device("cpu")
+
+
+def test_gelu_is_torchs():
+    x = np.r_[np.linspace(-9, 9, 5001), 0.0, -1e-6, 1e-6, -80, 80].astype(np.float32)
+    expected = torch.nn.functional.gelu(torch.from_numpy(x).double())
+    np.testing.assert_allclose(gelu(x), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("bins", [1, 7])
+def test_heads_in_numpy_say_what_those_in_torch_do(bins):
+    torch.manual_seed(1)
+    config = dataclasses.replace(toy.CONFIG, bins=bins)
+    network = AesMamba(config, tokenizer=toy.tokenizer()).eval()
+    with torch.no_grad():
+        for parameter in network.heads.parameters():
+            parameter.normal_(0, 0.5)
+    f = 2 * torch.randn(64, config.encoder.features)
+    heads = GenericHeads(as_weights(network.state_dict()), config)
+    with torch.no_grad():
+        expected = network.heads(f).scores
+    np.testing.assert_allclose(heads(f.numpy(), config.attributes), expected, rtol=1e-5, atol=2e-5)
+    one = heads(f.numpy(), ("color",))
+    np.testing.assert_allclose(one[:, 0], expected[:, 1], rtol=1e-5, atol=2e-5)
+
+
+def test_a_head_without_weights_is_named():
+    weights = as_weights(toy.model().state_dict())
+    del weights["heads.heads.color.score.2.bias"]
+    with pytest.raises(CheckpointError, match=r"missing heads\.heads\.color\.score\.2\.bias"):
+        GenericHeads(weights, toy.CONFIG)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_fingerprints_are_those_of_the_network_however_it_is_stored(tmp_path, monkeypatch, dtype):
+    monkeypatch.setattr("aesmamba_sdk.model.folder.SHARD_SIZE", "20KB")
+    save_model(toy.model(), tmp_path, dtype=dtype)
+    opened = Backbone(tmp_path, CPU)
+    loaded = load_model(tmp_path)
+    weights = as_weights(loaded.state_dict())
+    assert opened.hash == backbone_hash(weights, loaded.config)
+    assert opened.key == encoder_hash(weights, loaded.config)
+    assert opened.id == f"toy@{opened.hash}"
+
+
+def test_fingerprints_tell_what_they_are_of():
+    weights = as_weights(toy.model().state_dict())
+    config = toy.CONFIG
+    hashes = backbone_hash(weights, config), encoder_hash(weights, config)
+
+    def changed(weight=None, **settings):
+        altered = weights if weight is None else weights | {weight: weights[weight] + 1}
+        new = dataclasses.replace(config, **settings)
+        return [
+            f(altered, new) != old
+            for f, old in zip((backbone_hash, encoder_hash), hashes, strict=True)
+        ]
+
+    assert changed("encoder.norm.weight") == [True, True]
+    assert changed("heads.heads.color.score.2.bias") == [True, False]
+    assert changed("fusion.fc1.bias") == [True, False]
+    text = next(name for name in weights if name.startswith("text."))
+    assert changed(text) == [False, False]
+    assert changed(image_size=64) == [True, True]
+    assert changed(scale_classes=3) == [True, False]
+    assert changed(name="renamed") == [False, False]
+
+
+def test_the_network_is_built_once_a_photo_is_to_be_encoded(toy_model):
+    asked = []
+
+    def device():
+        asked.append(1)
+        return CPU
+
+    opened = Backbone(toy_model, device)
+    features = opened.reference
+    assert opened.scores(features).shape == (50, 2)
+    assert not asked
+    assert opened([toy.photo(0.5, 0)]).shape == (1, 24)
+    assert asked
+
+
+def test_a_folder_written_anew_under_an_open_model_is_refused(tmp_path):
+    opened = Backbone(toy.save_toy(tmp_path), CPU)
+    toy.save_toy(tmp_path, seed=1)
+    with pytest.raises(CheckpointError, match="written anew") as caught:
+        opened([toy.photo(0.5, 0)])
+    assert caught.value.code == "model_changed"
