@@ -18,9 +18,10 @@ from aesmamba_sdk.model.config import VMambaConfig
 from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, project
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
-# In inference on a CPU, photos go through a stage a few at a time, so that the widest map of a
-# block (float32) stays within a last-level cache, and below the size (32 MB) from which glibc
-# takes fresh pages for every allocation. On a GPU more at once is always better.
+# In inference on a CPU, photos go through a stage a few at a time, what leads into it included, so
+# that the widest map (float32) stays within a last-level cache, and maps are so small that glibc
+# finds room for them in what was just freed instead of fresh pages, which cost more than a layer
+# norm. On a GPU more at once is always better.
 _WIDEST_MAP_BYTES = 12 << 20
 
 
@@ -70,14 +71,18 @@ class VMamba(nn.Module):
 
     def _stage(self, i: int, x: Tensor) -> Tensor:
         """Images, or the map of the stage before, to the map of stage ``i``."""
-        x = self.downsamples[i - 1](x) if i else self.stem(x)
-        blocks = self.stages[i]
-        if torch.is_grad_enabled() or x.device.type != "cpu":
-            out: Tensor = blocks(x)
-            return out
+        parts = 1
+        if not torch.is_grad_enabled() and x.device.type == "cpu":
+            parts = max(1, math.ceil(self._widest_map(i, x) * x.element_size() / _WIDEST_MAP_BYTES))
+        into = self.downsamples[i - 1] if i else self.stem
+        maps = [self.stages[i](into(part)) for part in x.chunk(parts)]
+        return maps[0] if len(maps) == 1 else torch.cat(maps)
+
+    def _widest_map(self, i: int, x: Tensor) -> float:
+        """Floats of the largest map that stage ``i`` makes of its input ``x``."""
+        channels = self.config.dims[i - 1] * 2**2 if i else x.shape[1] * 4**2
         widest = max(1.0, self.config.mlp_ratio, 2 * self.config.ssm_ratio)
-        parts = math.ceil(x.numel() * widest * x.element_size() / _WIDEST_MAP_BYTES)
-        return blocks(x) if parts <= 1 else torch.cat([blocks(part) for part in x.chunk(parts)])
+        return x.numel() / channels * self.config.dims[i] * widest
 
     def forward(self, images: Tensor) -> Tensor:
         return self.last_stage(self.trunk(images))
