@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
     from aesmamba_sdk.explain.explanation import Explanation
     from aesmamba_sdk.model.backbone import Backbone
+    from aesmamba_sdk.pages.report import WrittenReport
     from aesmamba_sdk.personalize.folder import PersonalRecord
     from aesmamba_sdk.personalize.methods import Method
     from aesmamba_sdk.personalize.scorer import PersonalScorer
@@ -243,6 +244,42 @@ class AesMamba:
         if embedded[0].error is not None:
             raise embedded[0].error
         return explain_photo(scoring, embedded, load_photo(photo).image)
+
+    def report(
+        self,
+        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        file: str | os.PathLike[str],
+        *,
+        user: str | None = None,
+        regions: int = 6,
+        progress: Progress | None = None,
+    ) -> WrittenReport:
+        """Write one self-contained page: contact sheet, charts and why each photo has its score.
+
+        Args:
+            photos, user: as for :meth:`score_many`.
+            file: the page, named ``.html``; an earlier one is replaced.
+            regions: so many photos, the best and the worst, are encoded some forty times each to
+                tell which of their regions matter.
+            progress: is told how far it is.
+
+        Raises:
+            SetupError: there are no photos or too many for a page, or it cannot be written.
+            UserNotFoundError, PersonalizeError: as for :meth:`score_many`.
+        """
+        from aesmamba_sdk.pages.report import write_report
+
+        scoring = self._scoring(user, attributes=True)
+        rated = [] if user is None else self.ratings.list(user)
+        return write_report(
+            scoring,
+            self._embed(_expand(photos), scoring.personal),
+            Path(file),
+            regions=regions,
+            ratings={rating.photo_id: rating.score for rating in rated},
+            progress=progress,
+            threads=self._threads,
+        )
 
     # People.
 

@@ -19,6 +19,7 @@ from aesmamba_sdk.cli.explain import explain
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.ratings import ratings
+from aesmamba_sdk.cli.report import report
 from aesmamba_sdk.cli.score import rank, score
 from aesmamba_sdk.cli.suggest import suggest
 from aesmamba_sdk.cli.train import train
@@ -65,6 +66,7 @@ for _command in (
     personalize,
     rank,
     ratings,
+    report,
     score,
     suggest,
     train,

@@ -10,7 +10,7 @@ from PIL import Image
 from aesmamba_sdk.embeddings.stream import Embedded
 from aesmamba_sdk.explain.explanation import Explanation
 from aesmamba_sdk.explain.regions import region_effects
-from aesmamba_sdk.explain.taste import attribute_percentiles, liked_attributes, split_score
+from aesmamba_sdk.explain.taste import attribute_ranks, liked_attributes, split_scores
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.scoring import Scoring
 
@@ -31,16 +31,21 @@ def explain_photo(
     shared, own = (side.feature for side in embedded)
     assert shared is not None
     assert own is not None
-    attributes = scoring.backbone.scores(np.stack([shared]))[0]
-    personal = scoring.personal
+    backbone, personal = scoring.backbone, scoring.personal
+    attributes = backbone.scores(np.stack([shared]))
+    ranks = attribute_ranks(backbone, attributes)
     effects = region_effects(image, lambda images: _values(scoring, images))
     return Explanation(
         score=score,
-        percentiles=attribute_percentiles(scoring.backbone, attributes),
+        percentiles={}
+        if ranks is None
+        else dict(zip(backbone.config.attributes, ranks[0].tolist(), strict=True)),
         regions=tuple(tuple(map(float, row)) for row in effects),
-        split=None if personal is None else split_score(personal, own, float(attributes[0])),
+        split=None
+        if personal is None
+        else split_scores(personal, np.stack([own]), attributes[:, 0])[0],
         likes=None if personal is None else liked_attributes(personal),
-        notes=tuple(_notes(scoring)),
+        notes=tuple(thin_evidence(scoring)),
     )
 
 
@@ -54,7 +59,7 @@ def _values(scoring: Scoring, images: Sequence[Image.Image]) -> Vector:
     return personal.unclipped(personal(images) if personal.reencodes else shared, generic)
 
 
-def _notes(scoring: Scoring) -> list[str]:
+def thin_evidence(scoring: Scoring) -> list[str]:
     """Where the evidence is thin, in sentences."""
     notes = []
     personal, backbone = scoring.personal, scoring.backbone

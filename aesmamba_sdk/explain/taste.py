@@ -14,38 +14,42 @@ from aesmamba_sdk.personalize.scorer import PersonalScorer
 _NO_SPREAD = 1e-4  # on the scale of scores: less is rounding, not taste
 
 
-def split_score(personal: PersonalScorer, feature: Array, generic: float) -> Split:
-    """A personal score of one photo taken apart.
+def split_scores(personal: PersonalScorer, features: Array, generic: Array) -> list[Split]:
+    """Personal scores taken apart, photo by photo.
 
     Args:
         personal: the person's model.
-        feature: this person's f_v, (d,).
-        generic: the backbone's value.
+        features: this person's f_v, (n, d).
+        generic: the backbone's values, (n,).
     """
     affine, scale = personal.record.affine, personal.backbone.config.scale
-    value = np.array([generic], np.float32)
-    whole = float(personal.unclipped(np.stack([feature]), value)[0])
-    return Split(
-        generic=generic,
-        offset=affine.mean - affine.centre,
-        slope=(affine.slope - 1) * (generic - affine.centre),
-        taste=whole - float(affine(value.astype(np.float64))[0]),
-        cut=scale.clip(whole) - whole,
-    )
+    wholes = personal.unclipped(features, generic)
+    lines = affine(generic.astype(np.float64))
+    return [
+        Split(
+            generic=value,
+            offset=affine.mean - affine.centre,
+            slope=(affine.slope - 1) * (value - affine.centre),
+            taste=whole - line,
+            cut=scale.clip(whole) - whole,
+        )
+        for value, whole, line in zip(
+            generic.tolist(), wholes.tolist(), lines.tolist(), strict=True
+        )
+    ]
 
 
-def attribute_percentiles(backbone: Backbone, scores: Array) -> dict[str, float]:
-    """Rank (0-1) of each attribute's score (attributes,) among the reference photos'.
+def attribute_ranks(backbone: Backbone, scores: Array) -> NDArray[np.float64] | None:
+    """Ranks (0-1) of attribute scores (n, attributes) among the reference photos', same shape.
 
-    Empty without reference photos, or with one attribute alone. Every attribute has a head of its
-    own, so none is a cause of the generic score: they stand beside it.
+    ``None`` without reference photos, or with one attribute alone. Every attribute has a head of
+    its own, so none is a cause of the generic score: they stand beside it.
     """
-    names, reference = backbone.config.attributes, backbone.reference
-    if reference is None or len(names) < 2:
-        return {}
+    reference = backbone.reference
+    if reference is None or scores.shape[1] < 2:
+        return None
     usual = np.sort(backbone.scores(reference), axis=0)
-    columns = zip(names, scores[:, None], usual.T, strict=True)
-    return {name: float(percentiles(value, column)[0]) for name, value, column in columns}
+    return np.stack([percentiles(*pair) for pair in zip(scores.T, usual.T, strict=True)], axis=1)
 
 
 def liked_attributes(personal: PersonalScorer) -> dict[str, float] | None:

@@ -1,0 +1,59 @@
+"""``aesmamba report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from aesmamba_sdk.cli.output import model_options, progress_bar, tell
+
+_SOME_FAILED = 1
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--user", help="Whose taste; nobody's by default.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page to write.",
+)
+@click.option(
+    "--regions",
+    type=click.IntRange(min=0),
+    default=6,
+    show_default=True,
+    help="Tell which regions matter for so many photos, the best and the worst.",
+)
+@model_options
+@click.pass_context
+def report(
+    context: click.Context,
+    photos: tuple[Path, ...],
+    user: str | None,
+    output: Path,
+    regions: int,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Write one page about PHOTOS and folders: a contact sheet, charts, and why each has its score.
+
+    The page is one file that needs no network; it holds small copies of the photos.
+
+    \b
+    Example:
+      aesmamba report ~/Pictures/trip --user alice -o trip.html
+    """
+    from aesmamba_sdk.sdk import AesMamba
+
+    with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
+        written = sdk.report(photos, output, user=user, regions=regions, progress=progress)
+    for failure in written.failures:
+        tell(f"skipped: {failure.message}")
+    tell(f"{written.file}: {written.photos} photos, {written.size / 1e6:.1f} MB")
+    context.exit(_SOME_FAILED if written.failures else 0)
