@@ -10,16 +10,18 @@ import torch
 from aesmamba_sdk.model.library import MODEL_VARIABLE
 from aesmamba_sdk.paths import DATABASE_VARIABLE, HOME_VARIABLE
 from tests import toy
+from tests.browsing import find_chromium, open_browser, open_tab
 
 # Toy models gain nothing from more, and tests that run side by side would fight over the cores.
 torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests of the research data or of a GPU run where these are, and say so where not."""
+    """Tests of the research data, a GPU or a browser run where these are; others say why not."""
     missing = {
         "data": None if os.environ.get("AESMAMBA_DATA") else "AESMAMBA_DATA names no data folder",
         "cuda": None if torch.cuda.is_available() else "no CUDA device",
+        "browser": None if find_chromium() else "no Chromium: apt-get install chromium",
     }
     for item in items:
         for marker, reason in missing.items():
@@ -47,3 +49,16 @@ def sdk(toy_model):
 
     with AesMamba(toy_model, device="cpu") as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Closed after each module: its event loop would be in the way of others'."""
+    with open_browser() as opened:
+        yield opened
+
+
+@pytest.fixture
+def tab(browser):
+    with open_tab(browser) as page:
+        yield page

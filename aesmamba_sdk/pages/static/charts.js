@@ -6,7 +6,7 @@ function shape(tag, properties) {
 }
 
 /** Bars of one field; dragging over them chooses a range. */
-function drawHistogram(root, { low, high, values, label, digits }, photos, range, choose) {
+function drawHistogram(root, { low, high, values, label }, photos, range, choose) {
   const width = high - low || 1;
   const bin = (value) => Math.min(BINS - 1, Math.floor(((value - low) / width) * BINS));
   const counts = new Array(BINS).fill(0);
@@ -14,7 +14,7 @@ function drawHistogram(root, { low, high, values, label, digits }, photos, range
   const most = Math.max(1, ...counts);
   const svg = shape("svg", { viewBox: `0 0 ${BINS} 100`, preserveAspectRatio: "none", role: "img" });
   const median = photos.length ? photos.map((i) => values[i]).sort((a, b) => a - b)[photos.length >> 1] : null;
-  const told = median === null ? "no photos" : `${counted(photos.length, "photo")} from ${low.toFixed(digits)} to ${high.toFixed(digits)}, median ${median.toFixed(digits)}`;
+  const told = median === null ? "no photos" : `${counted(photos.length, "photo")} from ${number(low)} to ${number(high)}, median ${number(median)}`;
   svg.setAttribute("aria-label", `${label}: ${told}`);
   counts.forEach((count, i) => {
     const middle = low + ((i + 0.5) / BINS) * width;

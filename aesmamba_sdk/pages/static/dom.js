@@ -16,6 +16,7 @@ function element(tag, properties = {}, ...children) {
 }
 
 const words = (name) => name.replaceAll("_", " ");
-const signed = (value, digits = 2) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(digits);
+const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
+const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const percent = (share) => `${Math.round(100 * share)} %`;
 const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -4,10 +4,10 @@ const COUNT = DATA.names.length;
 const WHOSE = DATA.user === null ? null : `${DATA.user}’s score`;
 const NAME = "name";
 
-function field(key, label, values, digits = 2) {
+function field(key, label, values) {
   const known = values.filter((value) => value !== null);
   const least = Math.min(...known), most = Math.max(...known);
-  return { key, label, values, low: known.length ? least : 0, high: known.length ? most : 1, digits };
+  return { key, label, values, low: known.length ? least : 0, high: known.length ? most : 1 };
 }
 
 const FIELDS = new Map();
@@ -70,7 +70,7 @@ function caption(i) {
 function describe(i) {
   const parts = [DATA.names[i], `score ${DATA.values[i].toFixed(2)}`];
   const sort = FIELDS.get(state.sort);
-  if (sort && sort.key !== "value") parts.push(`${sort.label} ${sort.values[i].toFixed(2)}`);
+  if (sort && sort.key !== "value") parts.push(`${sort.label} ${number(sort.values[i])}`);
   return parts.join(", ");
 }
 

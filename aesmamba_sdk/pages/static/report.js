@@ -60,8 +60,8 @@ function drawRange() {
     slider.max = chosen.high;
     slider.step = "any";
     slider.value = value;
-    slider.setAttribute("aria-valuetext", value.toFixed(chosen.digits));
-    byId(`${id}-text`).textContent = value.toFixed(chosen.digits);
+    slider.setAttribute("aria-valuetext", number(value));
+    byId(`${id}-text`).textContent = number(value);
   }
 }
 
@@ -74,12 +74,12 @@ function limit(chosen, low, high) {
 
 function drawChips() {
   const chips = [...state.ranges].map(([key, [low, high]]) => {
-    const { label, digits } = FIELDS.get(key);
+    const { label } = FIELDS.get(key);
     const remove = () => {
       state.ranges.delete(key);
       update();
     };
-    return element("li", {}, element("button", { type: "button", "aria-label": `Remove the filter on ${label}`, onclick: remove, text: `${label} ${low.toFixed(digits)}–${high.toFixed(digits)} ×` }));
+    return element("li", {}, element("button", { type: "button", "aria-label": `Remove the filter on ${label}`, onclick: remove, text: `${label} ${number(low)} to ${number(high)} ×` }));
   });
   byId("chips").replaceChildren(...chips);
 }
@@ -121,3 +121,4 @@ for (const id of ["low", "high"]) {
 if (matchMedia("(max-width: 899px)").matches) byId("overview").open = false;
 tell();
 update();
+document.body.classList.remove("opening"); // at once: nothing moves under the reader
