@@ -5,8 +5,9 @@ Every score knows its scale, its rank among reference photos and the model that 
 
 from __future__ import annotations
 
+import heapq
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -126,3 +127,21 @@ class Score:
         if self.user is not None:
             record |= {"generic": self.generic, "std": self.std, "method": self.method}
         return record
+
+
+def ranked(scores: Iterable[Score], top: int | None = None) -> list[Score]:
+    """The best ``top`` scores from best to worst, then all that have an error.
+
+    Of equal scores the earlier comes first; no more scores are held than are given back.
+    """
+    failed: list[Score] = []
+
+    def scored() -> Iterator[tuple[float, int, Score]]:
+        for i, score in enumerate(scores):
+            if score.value is None:
+                failed.append(score)
+            else:
+                yield -score.value, i, score
+
+    best = sorted(scored()) if top is None else heapq.nsmallest(top, scored())
+    return [score for _, _, score in best] + failed

@@ -21,8 +21,8 @@ from aesmamba_sdk import paths
 from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
 from aesmamba_sdk.model.library import find_model
 from aesmamba_sdk.personalize.report import PersonalizeReport
-from aesmamba_sdk.photos import iter_photos, load_photo
-from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score
+from aesmamba_sdk.photos import EVERYTHING, Selection, expand
+from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score, ranked
 
 if TYPE_CHECKING:
     import torch
@@ -183,6 +183,7 @@ class AesMamba:
         users: Sequence[str] | None = None,
         attributes: bool = False,
         text: str | None = None,
+        selection: Selection = EVERYTHING,
     ) -> Iterator[Score]:
         """Score photos as they stream in, in order; a bad photo becomes a score with ``error``.
 
@@ -194,6 +195,7 @@ class AesMamba:
                 together, people in this order.
             attributes: also give the nine attributes.
             text: what is said of all these photos; as for :meth:`score`.
+            selection: which files of folders to take.
 
         Raises:
             UserNotFoundError: no such user.
@@ -201,10 +203,11 @@ class AesMamba:
                 several users' models encodes photos itself.
             CheckpointError, SetupError: as for :meth:`score`.
         """
+        found = expand(photos, selection)
         if users is not None:
-            return self._score_for(_expand(photos), users, attributes)
+            return self._score_for(found, users, attributes)
         scoring = self._scoring(user, attributes, text)
-        return scoring.score(self._embed(_expand(photos), scoring.personal))
+        return scoring.score(self._embed(found, scoring.personal))
 
     def rank(
         self,
@@ -213,14 +216,16 @@ class AesMamba:
         user: str | None = None,
         top: int | None = None,
         attributes: bool = False,
+        selection: Selection = EVERYTHING,
     ) -> list[Score]:
         """Scores from best to worst, those with errors after all others.
 
         Args:
-            photos, user, attributes: as for :meth:`score_many`.
+            photos, user, attributes, selection: as for :meth:`score_many`.
             top: keep only so many of the scored photos.
         """
-        return ranked(self.score_many(photos, user=user, attributes=attributes), top)
+        scores = self.score_many(photos, user=user, attributes=attributes, selection=selection)
+        return ranked(scores, top)
 
     def explain(self, photo: PhotoSource, *, user: str | None = None) -> Explanation:
         """Why a photo has its score: attributes, regions, and how the person differs from others.
@@ -238,6 +243,7 @@ class AesMamba:
             PersonalizeError: the user's model is damaged or made with another backbone.
         """
         from aesmamba_sdk.explain.explainer import explain_photo
+        from aesmamba_sdk.photos import load_photo
 
         scoring = self._scoring(user, attributes=True)
         embedded = next(self._embed([photo], scoring.personal))
@@ -252,12 +258,13 @@ class AesMamba:
         *,
         user: str | None = None,
         regions: int = 6,
+        selection: Selection = EVERYTHING,
         progress: Progress | None = None,
     ) -> WrittenReport:
         """Write one self-contained page: contact sheet, charts and why each photo has its score.
 
         Args:
-            photos, user: as for :meth:`score_many`.
+            photos, user, selection: as for :meth:`score_many`.
             file: the page, named ``.html``; an earlier one is replaced.
             regions: so many photos, the best and the worst, are encoded some forty times each to
                 tell which of their regions matter.
@@ -273,7 +280,7 @@ class AesMamba:
         rated = [] if user is None else self.ratings.list(user)
         return write_report(
             scoring,
-            self._embed(_expand(photos), scoring.personal),
+            self._embed(expand(photos, selection), scoring.personal),
             Path(file),
             regions=regions,
             ratings={rating.photo_id: rating.score for rating in rated},
@@ -447,6 +454,7 @@ class AesMamba:
         user: str,
         photos: str | os.PathLike[str] | Iterable[PhotoSource],
         count: int = 10,
+        selection: Selection = EVERYTHING,
     ) -> list[Suggestion]:
         """Which photos to rate next, so that these ratings teach most about all the others.
 
@@ -455,6 +463,7 @@ class AesMamba:
             photos: what to choose from, as for :meth:`score_many`; those that cannot be read are
                 passed over.
             count: how many.
+            selection: which files of folders to take.
 
         Raises:
             UserNotFoundError: no such user.
@@ -468,7 +477,7 @@ class AesMamba:
         stored = self.ratings.list(user)
         gathered = Gathered()
         gathered.add_stored(stored, self._encoded, self._known)
-        named = unrated(self._stream(_expand(photos), self.backbone), stored)
+        named = unrated(self._stream(expand(photos, selection), self.backbone), stored)
         if not named:
             return []
         support = gathered.support(None, 0, self.backbone.config.scale)
@@ -631,16 +640,6 @@ class AesMamba:
             self.ratings.save(user, gathered.ratings.values())
 
 
-def _expand(photos: str | os.PathLike[str] | Iterable[PhotoSource]) -> Iterator[PhotoSource]:
-    if isinstance(photos, (str, os.PathLike)):
-        photos = [photos]
-    for photo in photos:
-        if isinstance(photo, (str, os.PathLike)) and Path(photo).is_dir():
-            yield from iter_photos([photo])
-        else:
-            yield photo
-
-
 def _threads_variable() -> int | None:
     value = os.environ.get(THREADS_VARIABLE)
     if not value:
@@ -648,11 +647,3 @@ def _threads_variable() -> int | None:
     if not value.isdecimal() or int(value) < 1:
         raise SetupError(f"{THREADS_VARIABLE}={value} is no positive number")
     return int(value)
-
-
-def ranked(scores: Iterable[Score], top: int | None = None) -> list[Score]:
-    """The best ``top`` scores from best to worst, then all that have an error."""
-    scores = list(scores)
-    good = [(-s.value, i) for i, s in enumerate(scores) if s.value is not None]
-    best = [scores[i] for _, i in sorted(good)[:top]]
-    return best + [s for s in scores if s.value is None]

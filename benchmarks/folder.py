@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
-from aesmamba_sdk.embeddings.cache import EmbeddingCache
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Seen
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.paths import HOME_VARIABLE
@@ -166,7 +166,7 @@ def _batch_steps(photos: list[Path], sdk: AesMamba, options: Options) -> dict[st
         run = next(runs)
         named = {f"{run}-{i}": feature for i, feature in enumerate(features)}
         seen = [
-            (f"{photo.path}-{run}-{i}", version, photo.photo_id)
+            Seen(f"{photo.path}-{run}-{i}", version, photo.photo_id)
             for i, photo in enumerate(loaded)
             if (version := photo_version(str(photo.path))) is not None
         ]

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from aesmamba_sdk import AesMamba
+from aesmamba_sdk.embeddings.cache import Seen
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.photos import photo_version
@@ -68,7 +69,7 @@ def _fill(sdk: AesMamba, library: Path, count: int) -> None:
     near = reference[np.arange(count) % len(reference)]
     features = (near + _SPREAD * rng.standard_normal(near.shape)).astype(np.float32)
     seen = [
-        (str(path), version, path.stem)
+        Seen(str(path), version, path.stem)
         for path in paths
         if (version := photo_version(path)) is not None
     ]

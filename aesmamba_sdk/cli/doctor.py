@@ -23,6 +23,8 @@ from aesmamba_sdk.sdk import AesMamba
 
 _OPTIONAL = {
     "mamba-ssm": "the CUDA scan: pip install 'aesmamba-sdk[cuda]'",
+    "pillow-heif": "HEIC photos: pip install 'aesmamba-sdk[heif]'",
+    "rawpy": "camera RAW files: pip install 'aesmamba-sdk[raw]'",
     "psycopg": "profiles in PostgreSQL: pip install 'aesmamba-sdk[postgresql]'",
 }
 _FAILED = 1

@@ -22,10 +22,12 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
+from aesmamba_sdk.cli.selection import selection_options
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.scores import ATTRIBUTES, Score
+from aesmamba_sdk.scores import ATTRIBUTES, Score, ranked
 
 if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
     from aesmamba_sdk.sdk import AesMamba
 
 _COLUMNS = ("path", "schema", "model", "user", "value", "scale", "percentile", "generic", "std")
@@ -47,6 +49,7 @@ class _Request:
     user: str | None
     attributes: bool
     text: str | None
+    selection: Selection
     form: Format
     model: str | None
     device: str
@@ -61,7 +64,11 @@ class _Request:
         """Scores of what was named; no photo at all is an error, not an empty success."""
         empty = True
         for s in sdk.score_many(
-            self.photos, user=self.user, attributes=self.attributes, text=self.text
+            self.photos,
+            user=self.user,
+            attributes=self.attributes,
+            text=self.text,
+            selection=self.selection,
         ):
             empty = False
             yield s
@@ -85,6 +92,7 @@ def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--user", help="Whose taste; nobody's by default.")
     @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
     @click.option("--text", help="What is said of the photos, for models trained on captions.")
+    @selection_options
     @format_option
     @model_options
     @click.pass_context
@@ -123,8 +131,6 @@ def rank(context: click.Context, request: _Request, top: int | None) -> None:
     Example:
       aesmamba rank ~/Pictures/trip --user alice --top 20
     """
-    from aesmamba_sdk.sdk import ranked
-
     with request.open() as sdk, _Tally() as tally:
         request.write(ranked(tally.count(request.scores(sdk)), top), numbered=True)
     context.exit(tally.exit_code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,10 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
+from aesmamba_sdk.cli.selection import selection_options
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
 
 _COLUMNS = ("path", "score", "std", "doubt")
 
@@ -23,12 +28,14 @@ _COLUMNS = ("path", "score", "std", "doubt")
 @click.argument("user")
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True)
+@selection_options
 @format_option
 @model_options
 def suggest(
     user: str,
     photos: tuple[Path, ...],
     count: int,
+    selection: Selection,
     form: Format | None,
     model: str | None,
     device: str,
@@ -43,7 +50,7 @@ def suggest(
     from aesmamba_sdk.sdk import AesMamba
 
     with AesMamba(model, device=device, threads=threads) as sdk:
-        found = sdk.suggest(user, photos, count)
+        found = sdk.suggest(user, photos, count, selection)
     if not found:
         tell(f"nothing to suggest: {user} has rated all photos that can be read")
     if chosen_format(form) == "table":

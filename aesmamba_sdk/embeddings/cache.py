@@ -1,7 +1,9 @@
 """The cache of image features: a disposable SQLite file, by photo and encoder.
 
 It holds no personal data beyond file names and may be deleted at any time. Two tables: what a
-file held when it was last seen, and the features of a photo, whatever file it is in.
+file held when it was last seen, and the features of a photo, whatever file it is in. A file is
+known again by its path, size and time; renamed, by its number on the disk, size and time; copied,
+by a fingerprint of its bytes.
 """
 
 from __future__ import annotations
@@ -13,29 +15,49 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.paths import ensure_private
-from aesmamba_sdk.photos import photo_version
+from aesmamba_sdk.photos import FileVersion, photo_version
 
 logger = logging.getLogger(__name__)
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (
-    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, photo_id TEXT NOT NULL
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
+    inode INTEGER NOT NULL, fingerprint BLOB, photo_id TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS files_by_inode ON files (inode);
+CREATE INDEX IF NOT EXISTS files_by_fingerprint ON files (fingerprint);
 CREATE TABLE IF NOT EXISTS features (
     photo_id TEXT NOT NULL, encoder TEXT NOT NULL, vector BLOB NOT NULL,
     PRIMARY KEY (photo_id, encoder)
 );
 """
+_SCHEMA_VERSION = 2
 _MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
 Feature = NDArray[np.float32]
+
+
+class Seen(NamedTuple):
+    """What a file held.
+
+    Attributes:
+        path: of the file.
+        version: taken before it was read, so that a change meanwhile is noticed the next time.
+        photo_id: of the photo in it.
+        fingerprint: of its bytes, where it has one.
+    """
+
+    path: str
+    version: FileVersion
+    photo_id: str
+    fingerprint: bytes | None = None
 
 
 class EmbeddingCache:
@@ -55,15 +77,41 @@ class EmbeddingCache:
         self._connection: sqlite3.Connection | None = None
 
     def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
-        """Photo ids of those paths that have not changed since they were last seen."""
+        """Photo ids of those paths whose files were seen before, here or under another name."""
         keys = {_key(path): path for path in paths}
         known: dict[str, str] = {}
         for path, size, mtime_ns, photo_id in self._select(
             "SELECT path, size, mtime_ns, photo_id FROM files WHERE path IN ({})", list(keys)
         ):
-            if photo_version(path) == (size, mtime_ns):
+            version = photo_version(path)
+            if version is not None and (version.size, version.mtime_ns) == (size, mtime_ns):
                 known[keys[path]] = photo_id
+        if len(known) < len(paths):
+            known |= self._renamed([path for path in paths if path not in known])
         return known
+
+    def copy_of(self, fingerprint: bytes, encoder: str) -> str | None:
+        """Id of a photo with features that was seen in a file of the same bytes."""
+        query = (
+            "SELECT photo_id FROM files JOIN features USING (photo_id) "
+            "WHERE fingerprint IN ({}) AND encoder = ? LIMIT 1"
+        )
+        return next((row[0] for row in self._select(query, [fingerprint], encoder)), None)
+
+    def _renamed(self, paths: Sequence[str]) -> dict[str, str]:
+        """Photo ids of files that were seen under another name; they are noted under the new."""
+        versions = {path: photo_version(path) for path in paths}
+        inodes = {version.inode for version in versions.values() if version and version.inode}
+        query = "SELECT size, mtime_ns, inode, fingerprint, photo_id FROM files WHERE inode IN ({})"
+        rows = {FileVersion(*row[:3]): row[3:] for row in self._select(query, list(inodes))}
+        found = [
+            Seen(path, version, rows[version][1], rows[version][0])
+            for path, version in versions.items()
+            if version is not None and version in rows
+        ]
+        if found:
+            self.remember("", {}, found)
+        return {seen.path: seen.photo_id for seen in found}
 
     def features(self, photo_ids: Iterable[str], encoder: str) -> dict[str, Feature]:
         """Cached features, float32 (d,), by photo id."""
@@ -78,16 +126,16 @@ class EmbeddingCache:
         self,
         encoder: str,
         features: Mapping[str, Feature],
-        seen: Iterable[tuple[str, tuple[int, int], str]] = (),
+        seen: Iterable[Seen] = (),
     ) -> None:
-        """Store features by photo id, and (path, (size, mtime in ns), photo id) of files seen."""
+        """Store features by photo id, and what files held."""
         vectors = [
             (photo_id, encoder, np.ascontiguousarray(v, np.float32).tobytes())
             for photo_id, v in features.items()
         ]
-        files = [(_key(path), *version, photo_id) for path, version, photo_id in seen]
+        files = [(_key(s.path), *s.version, s.fingerprint, s.photo_id) for s in seen]
         with self._open() as connection, connection:
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)", files)
+            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files)
             connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", vectors)
 
     def close(self) -> None:
@@ -96,7 +144,7 @@ class EmbeddingCache:
                 self._connection.close()
                 self._connection = None
 
-    def _select(self, query: str, keys: Sequence[str | bytes], *more: str) -> list[Any]:
+    def _select(self, query: str, keys: Sequence[str | bytes | int], *more: str) -> list[Any]:
         rows: list[Any] = []
         with self._open() as connection:
             for start in range(0, len(keys), _MOST_VARIABLES):
@@ -146,7 +194,9 @@ def _prepared(file: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         # A crash of the machine may lose the newest features, never the file's consistency.
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.executescript(_SCHEMA)
+        if connection.execute("PRAGMA user_version").fetchone()[0] != _SCHEMA_VERSION:
+            connection.execute("DROP TABLE IF EXISTS files")  # the features still hold
+        connection.executescript(f"{_SCHEMA}PRAGMA user_version = {_SCHEMA_VERSION};")
     except sqlite3.DatabaseError:
         connection.close()
         raise

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
+from aesmamba_sdk.embeddings.reading import Read, path_of, read_photo
 from aesmamba_sdk.errors import PhotoError
-from aesmamba_sdk.photos import Photo, PhotoSource, load_photo, photo_version
+from aesmamba_sdk.photos import PhotoSource
 
 _BATCH, _CACHED_BATCH = 16, 256
 
@@ -58,8 +59,7 @@ class _Batch:
     sources: list[PhotoSource]
     known: dict[int, str] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
-    decoding: dict[int, Future[Photo]] = field(default_factory=dict)
-    versions: dict[int, tuple[int, int] | None] = field(default_factory=dict)
+    decoding: dict[int, Future[Read]] = field(default_factory=dict)
 
 
 def embed_photos(
@@ -92,72 +92,54 @@ def _start(
     sources: list[PhotoSource],
     cache: EmbeddingCache,
     key: str,
-    submit: Callable[..., Future[Photo]],
+    submit: Callable[..., Future[Read]],
 ) -> _Batch:
     """Begin to decode what the cache does not know."""
-    paths = [path for path in map(_path_of, sources) if path is not None]
+    paths = [path for path in map(path_of, sources) if path is not None]
     ids = cache.photo_ids(paths) if paths else {}
     batch = _Batch(sources, features=cache.features(ids.values(), key) if ids else {})
     for i, source in enumerate(sources):
-        path = _path_of(source)
+        path = path_of(source)
         if path is not None and ids.get(path) in batch.features:
             batch.known[i] = ids[path]
             continue
-        # Taken before reading: a file that changes meanwhile is read again the next time.
-        batch.versions[i] = None if path is None else photo_version(path)
-        batch.decoding[i] = submit(load_photo, source)
+        batch.decoding[i] = submit(read_photo, source, cache, key)
     return batch
 
 
 def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iterator[Embedded]:
     errors: dict[int, PhotoError] = {}
-    photos: dict[int, Photo] = {}
+    reads: dict[int, Read] = {}
     for i, decoding in batch.decoding.items():
         try:
-            photos[i] = decoding.result()
+            reads[i] = decoding.result()
         except PhotoError as error:
             errors[i] = error
-    decoded = {i: photo.photo_id for i, photo in photos.items()}
-    ids = batch.known | decoded
+    read = {i: photo.photo_id for i, photo in reads.items()}
+    ids = batch.known | read
     features = batch.features
-    if decoded:  # the same photo may be known from another file, or from the batch before
-        features = features | cache.features(decoded.values(), encoder.key)
-    fresh = _encode_missing(photos.values(), features, encoder)
-    _remember(batch, photos, fresh, encoder.key, cache)
+    if read:  # the same photo may be known from another file, or from the batch before
+        features = features | cache.features(read.values(), encoder.key)
+    fresh = _encode_missing(reads.values(), features, encoder)
+    seen = [photo.seen for photo in reads.values() if photo.seen is not None]
+    if fresh or seen:
+        cache.remember(encoder.key, fresh, seen)
     features |= fresh
     for i, source in enumerate(batch.sources):
-        path = _path_of(source)
+        path = path_of(source)
         if i in errors:
             yield Embedded(source, path, error=errors[i], fresh=True)
         else:
-            decoded_now = i in batch.decoding
-            yield Embedded(source, path, ids[i], features[ids[i]], fresh=decoded_now)
+            decoded = i in reads and reads[i].image is not None
+            yield Embedded(source, path, ids[i], features[ids[i]], fresh=decoded)
 
 
 def _encode_missing(
-    photos: Iterable[Photo], cached: dict[str, Feature], encoder: ImageEncoder
+    photos: Iterable[Read], cached: dict[str, Feature], encoder: ImageEncoder
 ) -> dict[str, Feature]:
-    missing = {p.photo_id: p.image for p in photos if p.photo_id not in cached}
+    missing = {
+        p.photo_id: p.image for p in photos if p.photo_id not in cached and p.image is not None
+    }
     if not missing:
         return {}
     return dict(zip(missing, encoder(list(missing.values())), strict=True))
-
-
-def _remember(
-    batch: _Batch,
-    photos: dict[int, Photo],
-    fresh: dict[str, Feature],
-    key: str,
-    cache: EmbeddingCache,
-) -> None:
-    seen = [
-        (path, version, photo.photo_id)
-        for i, photo in photos.items()
-        if (path := photo.path) is not None and (version := batch.versions[i]) is not None
-    ]
-    if fresh or seen:
-        cache.remember(key, fresh, seen)
-
-
-def _path_of(source: PhotoSource) -> str | None:
-    return str(source) if isinstance(source, (str, os.PathLike)) else None

@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import sys
+from pathlib import PurePath
 
 import click
 import pytest
@@ -104,6 +105,13 @@ class TestScore:
         result = run("score", tmp_path / "empty")
         assert (result.exit_code, result.stdout) == (2, "")
         assert "no photos" in result.stderr
+
+    @pytest.mark.parametrize("command", [("score",), ("rank",), ("suggest", "alice")])
+    def test_patterns_choose_among_the_files_of_folders(self, run, photos, command):
+        run("user", "add", "alice")
+        out = run(*command, photos[0].parent, "--include", "00[0-2]*", "--exclude", "*1.PNG").stdout
+        names = {PurePath(json.loads(line)["path"]).name for line in out.splitlines()}
+        assert names == {"000.png", "002.png"}
 
     def test_an_unknown_user_is_wrong_usage(self, run, photos):
         result = run("score", photos[0], "--user", "nobody")

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from aesmamba_sdk.embeddings import stream
+from aesmamba_sdk.embeddings import reading, stream
 from aesmamba_sdk.embeddings.cache import EmbeddingCache
 from aesmamba_sdk.embeddings.stream import embed_photos
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.photos import load_photo
 from tests import toy
+from tests.files import opened_files
 
 
 class CountingEncoder:
@@ -37,16 +41,37 @@ def cache(tmp_path):
     opened.close()
 
 
+FATAL = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from aesmamba_sdk.embeddings.cache import EmbeddingCache
+from aesmamba_sdk.embeddings.stream import embed_photos
+
+class Encoder:
+    key, shown = "mean-colour", 0
+
+    def __call__(self, images):
+        if self.shown >= 32:
+            os.kill(os.getpid(), 9)
+        self.shown += len(images)
+        return np.zeros((len(images), 3), np.float32)
+
+list(embed_photos(sys.argv[2:], Encoder(), EmbeddingCache(Path(sys.argv[1]))))
+"""
+
+
 def features(outcomes):
     return np.stack([o.feature for o in outcomes])
 
 
-def test_a_second_run_decodes_nothing(tmp_path, cache, monkeypatch):
+def test_a_second_run_opens_no_photo(tmp_path, cache):
     paths, encoder = toy.write_photos(tmp_path / "p", 40), CountingEncoder()
     first = list(embed_photos(paths, encoder, cache))
-    monkeypatch.setattr(stream, "load_photo", None)
-    second = list(embed_photos(paths, encoder, cache))
+    with opened_files(paths[0].parent) as opened:
+        second = list(embed_photos(paths, encoder, cache))
     assert encoder.shown == 40
+    assert opened == []
     assert np.array_equal(features(first), features(second))
     assert [o.path for o in second] == [str(p) for p in paths]
     assert all(o.fresh for o in first)
@@ -63,15 +88,96 @@ def test_a_changed_file_is_read_again(tmp_path, cache):
     assert after.feature.mean() > before.feature.mean()
 
 
-def test_a_copy_or_a_touched_file_is_not_encoded_again(tmp_path, cache):
+def test_a_renamed_photo_is_not_even_opened(tmp_path, cache):
+    paths, encoder = toy.write_photos(tmp_path / "p", 3), CountingEncoder()
+    before = list(embed_photos(paths, encoder, cache))
+    moved = [path.rename(tmp_path / f"moved-{path.name}") for path in paths]
+    for _ in range(2):
+        with opened_files(tmp_path) as opened:
+            after = list(embed_photos(moved, encoder, cache))
+        assert [o.photo_id for o in after] == [o.photo_id for o in before]
+        assert opened == []
+    assert encoder.shown == 3
+
+
+def test_a_copy_or_a_touched_file_is_not_decoded_again(tmp_path, cache, monkeypatch):
     path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
     list(embed_photos([path], encoder, cache))
     copy = tmp_path / "copy.png"
     shutil.copy(path, copy)
     os.utime(path, ns=(1, 1))
+    monkeypatch.setattr(reading, "load_photo", None)
     outcomes = list(embed_photos([path, copy], encoder, cache))
     assert encoder.shown == 1
     assert outcomes[0].photo_id == outcomes[1].photo_id
+    assert not any(o.fresh for o in outcomes)
+
+
+def test_a_copy_is_decoded_for_another_encoder(tmp_path, cache):
+    path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
+    list(embed_photos([path], encoder, cache))
+    shutil.copy(path, tmp_path / "copy.png")
+    other = CountingEncoder()
+    other.key = "other"
+    assert next(embed_photos([tmp_path / "copy.png"], other, cache)).fresh
+
+
+def test_a_picture_altered_in_its_middle_is_another(tmp_path, cache):
+    """Uncompressed pixels can change without the size, the start or the end of the file."""
+    path, encoder = tmp_path / "a.tif", CountingEncoder()
+    image = Image.new("RGB", (600, 600))
+    image.save(path)
+    before = next(embed_photos([path], encoder, cache))
+    image.paste("white", (0, 200, 600, 210))
+    image.save(path)
+    os.utime(path, ns=(1, 1))
+    after = next(embed_photos([path], encoder, cache))
+    assert after.photo_id != before.photo_id
+
+
+def test_metadata_written_into_a_file_do_not_encode_it_again(tmp_path, cache):
+    path, encoder = tmp_path / "a.jpg", CountingEncoder()
+    toy.photo(0.5, 1).save(path)
+    before = next(embed_photos([path], encoder, cache))
+    data = path.read_bytes()
+    path.write_bytes(data[:2] + b"\xff\xfe\x00\x08stars!" + data[2:])
+    after = next(embed_photos([path], encoder, cache))
+    assert after.photo_id == before.photo_id
+    assert encoder.shown == 1
+
+
+def test_features_of_an_older_cache_still_hold(tmp_path):
+    path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
+    photo = load_photo(path)
+    (tmp_path / "cache").mkdir()
+    with sqlite3.connect(tmp_path / "cache" / "e.db") as connection:
+        connection.executescript(
+            "CREATE TABLE files (path BLOB, size INTEGER, mtime_ns INTEGER, photo_id TEXT);"
+            "CREATE TABLE features (photo_id TEXT, encoder TEXT, vector BLOB,"
+            " PRIMARY KEY (photo_id, encoder));"
+        )
+        vector = np.ones(3, np.float32).tobytes()
+        connection.execute(
+            "INSERT INTO features VALUES (?, ?, ?)", (photo.photo_id, encoder.key, vector)
+        )
+    cache = EmbeddingCache(tmp_path / "cache" / "e.db")
+    assert next(embed_photos([path], encoder, cache)).feature.tolist() == [1, 1, 1]
+    assert encoder.shown == 0
+    cache.close()
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(tmp_path):
+    """In a process of its own, which ends without a chance to put anything away."""
+    paths = toy.write_photos(tmp_path / "p", 48)
+    arguments = [sys.executable, "-c", FATAL, tmp_path / "e.db", *paths]
+    assert subprocess.run(arguments).returncode == -9
+    encoder, cache = CountingEncoder(), EmbeddingCache(tmp_path / "e.db")
+    with opened_files(tmp_path / "p") as opened:
+        outcomes = list(embed_photos(paths, encoder, cache))
+    assert encoder.shown == 16
+    assert set(opened) == {str(path) for path in paths[32:]}
+    assert all(o.feature is not None for o in outcomes)
+    cache.close()
 
 
 def test_the_same_photo_twice_in_one_batch_is_encoded_once(cache):

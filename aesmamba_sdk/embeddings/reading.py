@@ -1,0 +1,51 @@
+"""One photo read for the stream: decoded, unless its bytes were seen in another file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from PIL import Image
+
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Seen
+from aesmamba_sdk.photos import PhotoSource, load_photo, photo_version
+from aesmamba_sdk.photos.version import fingerprint
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a photo turned out to be.
+
+    Attributes:
+        photo_id: identity of its pixels.
+        image: its pixels; ``None`` where its features are known from another file.
+        seen: what the cache is to note of its file.
+    """
+
+    photo_id: str
+    image: Image.Image | None
+    seen: Seen | None
+
+
+def read_photo(source: PhotoSource, cache: EmbeddingCache, encoder: str) -> Read:
+    """Look at a photo, and decode it if need be.
+
+    Raises:
+        PhotoError: it cannot be used.
+    """
+    path = path_of(source)
+    version = None if path is None else photo_version(path)
+    if path is None or version is None:
+        photo = load_photo(source)
+        return Read(photo.photo_id, photo.image, None)
+    mark = fingerprint(path, version)
+    known = None if mark is None else cache.copy_of(mark, encoder)
+    if known is not None:
+        return Read(known, None, Seen(path, version, known, mark))
+    photo = load_photo(source)
+    return Read(photo.photo_id, photo.image, Seen(path, version, photo.photo_id, mark))
+
+
+def path_of(source: PhotoSource) -> str | None:
+    """The file of a photo, if it is in one."""
+    return os.fspath(source) if isinstance(source, (str, os.PathLike)) else None

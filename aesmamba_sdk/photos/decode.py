@@ -1,0 +1,173 @@
+"""A file, bytes, PIL image or array to an upright sRGB image of bounded size, or a PhotoError."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+
+from PIL import Image, UnidentifiedImageError
+
+from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.photos.colour import finished, upright_size
+from aesmamba_sdk.photos.formats import HEAD, recognise
+from aesmamba_sdk.photos.heif import open_heif
+from aesmamba_sdk.photos.pixels import load_pixels
+from aesmamba_sdk.photos.raw import holds_raw, open_raw
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+PhotoSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
+
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo.
+
+    Attributes:
+        image: RGB, upright, sRGB, longest side at most ``MAX_SIDE``.
+        photo_id: hash of the decoded upright pixels: rewriting metadata does not change it.
+        width, height: of the upright original, in pixels.
+        path: the file, when there is one.
+    """
+
+    image: Image.Image
+    photo_id: str
+    width: int
+    height: int
+    path: str | None
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """Pixels as they were stored: their original size, and how they are to be turned."""
+
+    image: Image.Image
+    size: tuple[int, int]
+    orientation: int
+
+
+def load_photo(source: PhotoSource) -> Photo:
+    """Decode one photo.
+
+    Args:
+        source: a path, the bytes of an image file, a PIL image, or a (height, width, 3) uint8
+            array in RGB.
+
+    Raises:
+        PhotoError: with the codes ``photo_missing``, ``photo_permission``, ``photo_not_a_file``,
+            ``photo_empty``, ``photo_not_an_image``, ``photo_needs_extra``, ``photo_truncated``,
+            ``photo_too_large`` or ``photo_array``.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return _load_file(os.fspath(source))
+    if isinstance(source, bytes):
+        name = f"image of {len(source)} bytes"
+        with _named(name):
+            decoded = _decode(io.BytesIO(source), name, None)
+        return _finish(decoded, name, path=None)
+    if isinstance(source, Image.Image):
+        name, image = "PIL image", source.copy()
+    else:
+        name, image = "array", _from_array(source)
+    return _finish(_Decoded(image, image.size, _orientation(image)), name, path=None)
+
+
+def _load_file(path: str) -> Photo:
+    try:
+        _check_kind(path)
+        with Path(path).open("rb") as stream, _named(path):
+            decoded = _decode(stream, path, path)
+    except FileNotFoundError as error:
+        link = " (a link to nothing)" if Path(path).is_symlink() else ""
+        raise PhotoError(f"{path} does not exist{link}", code="photo_missing") from error
+    except PermissionError as error:
+        raise PhotoError(f"{path} may not be read by this user", code="photo_permission") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise PhotoError(f"{path} cannot be read: {reason}") from error
+    return _finish(decoded, path, path)
+
+
+def _check_kind(path: str) -> None:
+    """Refuse what is no plain file before it is opened: opening a pipe would wait for ever."""
+    mode = Path(path).stat().st_mode
+    if stat.S_ISDIR(mode):
+        with os.scandir(path):  # one that may not be read says so
+            raise PhotoError(f"{path} is a folder, not a photo", code="photo_not_a_file")
+    if not stat.S_ISREG(mode):
+        raise PhotoError(f"{path} is not a file", code="photo_not_a_file")
+
+
+@contextmanager
+def _named(name: str) -> Iterator[None]:
+    """Whatever a decoder raises on hostile bytes becomes a PhotoError with the photo's name."""
+    try:
+        yield
+    except PhotoError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PhotoError(
+            f"{name} is not an image of a known format", code="photo_not_an_image"
+        ) from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(f"{name} is too large: {error}", code="photo_too_large") from error
+    except MemoryError as error:
+        raise PhotoError(f"{name} does not fit in memory", code="photo_too_large") from error
+    except Exception as error:
+        raise PhotoError(
+            f"{name} is damaged or cut short: {error}", code="photo_truncated"
+        ) from error
+
+
+def _decode(stream: BinaryIO, name: str, path: str | None) -> _Decoded:
+    head = stream.read(HEAD)
+    stream.seek(0)
+    if not head:
+        raise PhotoError(f"{name} is empty", code="photo_empty")
+    kind = recognise(head, os.path.splitext(path or "")[1].lower())  # noqa: PTH122 -- not only paths
+    if kind == "heif":
+        image = open_heif(stream, name)
+        return _Decoded(image, image.size, 1)
+    if kind == "raw" or (kind == "tiff" and holds_raw(stream)):
+        return _Decoded(*open_raw(path or stream, name))
+    image = Image.open(stream)
+    return _Decoded(image, load_pixels(image, name), _orientation(image))
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # metadata may hold anything; a photo without any lies as it is
+        return 1
+
+
+def _finish(decoded: _Decoded, name: str, path: str | None) -> Photo:
+    try:
+        image = finished(decoded.image, decoded.orientation)
+    except Exception as error:  # a profile or metadata block may break any decoder
+        raise PhotoError(f"{name} cannot be converted to sRGB: {error}") from error
+    width, height = upright_size(decoded.size, decoded.orientation)
+    digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
+    digest.update(image.tobytes())
+    return Photo(image, digest.hexdigest(), width, height, path)
+
+
+def _from_array(array: Any) -> Image.Image:
+    shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
+    if shape is None or len(shape) != 3 or shape[2] != 3 or str(dtype) != "uint8" or 0 in shape:
+        raise PhotoError(
+            f"an array must be (height, width, 3) uint8 in RGB, not {shape} {dtype}",
+            code="photo_array",
+        )
+    return Image.fromarray(array)

@@ -1,0 +1,48 @@
+"""Decoding what Pillow opened, at no more memory than it may take."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from PIL import Image
+
+from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
+
+_SCALED = 1 / 16
+"""Bytes of a JPEG pixel that is decoded at 1/8: four for one in 64."""
+_PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3, "I": 5, "F": 5}
+"""Bytes of other pixels, with what they are converted to before they are made smaller."""
+_USUAL_PIXEL = 4
+
+
+def load_pixels(image: Image.Image, name: str) -> tuple[int, int]:
+    """Decode an opened image; a JPEG at the smallest scale that does not fall below ``MAX_SIDE``.
+
+    Returns:
+        Width and height of the original in pixels.
+
+    Raises:
+        PhotoError: it is too large, which is known before anything is decoded.
+        Exception: whatever the decoder raises on damaged files.
+    """
+    size = image.size
+    amount = check_size(size, _bytes_of_pixel(image), name)
+    if image.format in ("JPEG", "MPO"):
+        # Decoding at 1/2, 1/4 or 1/8 scale, never below the size kept, costs far less.
+        scale = max(1.0, max(size) / MAX_SIDE)
+        image.draft("RGB", (math.ceil(size[0] / scale), math.ceil(size[1] / scale)))
+    with decoding.take(amount):
+        image.load()
+    return size
+
+
+def _bytes_of_pixel(image: Image.Image) -> float:
+    if image.format not in ("JPEG", "MPO"):
+        return _PIXEL.get(image.mode, _USUAL_PIXEL)
+    if not image.info.get("progressive"):
+        return _SCALED
+    # Every coefficient, two bytes each, is kept until the last scan has been read.
+    layers: Any = getattr(image, "layer", [])
+    sampling: list[int] = [across * down for _, across, down, _ in layers] or [1, 1, 1]
+    return 2 * sum(sampling) / max(sampling) + _SCALED
