@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aesmamba_sdk.cli.output import model_options, progress_bar, tell
+from aesmamba_sdk.cli.selection import selection_options
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
 
 _SOME_FAILED = 1
 
@@ -29,6 +34,7 @@ _SOME_FAILED = 1
     show_default=True,
     help="Tell which regions matter for so many photos, the best and the worst.",
 )
+@selection_options
 @model_options
 @click.pass_context
 def report(
@@ -37,6 +43,7 @@ def report(
     user: str | None,
     output: Path,
     regions: int,
+    selection: Selection,
     model: str | None,
     device: str,
     threads: int | None,
@@ -52,7 +59,9 @@ def report(
     from aesmamba_sdk.sdk import AesMamba
 
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
-        written = sdk.report(photos, output, user=user, regions=regions, progress=progress)
+        written = sdk.report(
+            photos, output, user=user, regions=regions, selection=selection, progress=progress
+        )
     for failure in written.failures:
         tell(f"skipped: {failure.message}")
     tell(f"{written.file}: {written.photos} photos, {written.size / 1e6:.1f} MB")

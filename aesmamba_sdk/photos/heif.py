@@ -28,4 +28,5 @@ def open_heif(stream: BinaryIO, name: str) -> Image.Image:
         raise missing_extra(name, "a HEIF photo", "heif") from None
     opened = pillow_heif.open_heif(stream, convert_hdr_to_8bit=True)
     with decoding.take(check_size(opened.size, _PIXEL, name)):
-        return opened.to_pillow()
+        image: Image.Image = opened.to_pillow()
+        return image
