@@ -46,6 +46,12 @@ class XmpError(AesMambaError):
     code = "xmp"
 
 
+class PlaceError(AesMambaError):
+    """A chosen photo cannot be copied or linked to where it should go."""
+
+    code = "place"
+
+
 class UserError(AesMambaError):
     """A person's profile is unknown, exists already or is described with invalid values."""
 

@@ -26,7 +26,16 @@ from aesmamba_sdk.sdk import AesMamba
 if TYPE_CHECKING:
     from aesmamba_sdk.profiles.rating_store import Rating
 
-_COLUMNS = ("photo_id", "path", "score", "raw_score", "raw_scale", "source", "group", "rated_at")
+RATING_COLUMNS = (
+    "photo_id",
+    "path",
+    "score",
+    "raw_score",
+    "raw_scale",
+    "source",
+    "group",
+    "rated_at",
+)
 
 
 @click.group()
@@ -100,7 +109,7 @@ def _show(user: str, found: list[Rating], form: Format | None) -> None:
         rows = [[r.path, r.score, f"{r.rated_at:%Y-%m-%d %H:%M}", r.source] for r in found]
         show_table(f"{user}: {len(found)} ratings", ["Photo", "Score", "Rated", "From"], rows)
     else:
-        write_records((rating.to_dict() for rating in found), chosen_format(form), _COLUMNS)
+        write_records((rating.to_dict() for rating in found), chosen_format(form), RATING_COLUMNS)
 
 
 @ratings.command()

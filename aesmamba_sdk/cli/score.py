@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aesmamba_sdk.cli.actions import Actions, action_options
 from aesmamba_sdk.cli.output import (
     Format,
     chosen_format,
@@ -50,6 +51,7 @@ class _Request:
     attributes: bool
     text: str | None
     selection: Selection
+    actions: Actions
     form: Format
     model: str | None
     device: str
@@ -78,7 +80,17 @@ class _Request:
                 f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
             )
 
-    def write(self, scores: Iterable[Score], *, numbered: bool) -> None:
+    def answer(self, scores: Iterable[Score], *, numbered: bool) -> int:
+        """Print scores, and do with their photos what was asked; returns how often that failed."""
+        if not self.actions.wanted:
+            self._write(scores, numbered=numbered)
+            return 0
+        kept = list(scores)
+        if not self.actions.dry_run:
+            self._write(kept, numbered=numbered)
+        return self.actions.carry_out(kept, self.form)
+
+    def _write(self, scores: Iterable[Score], *, numbered: bool) -> None:
         if self.form == "table":
             _write_table(list(scores), numbered=numbered)
         else:
@@ -93,6 +105,7 @@ def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
     @click.option("--text", help="What is said of the photos, for models trained on captions.")
     @selection_options
+    @action_options
     @format_option
     @model_options
     @click.pass_context
@@ -114,25 +127,34 @@ def score(context: click.Context, request: _Request) -> None:
     Example:
       aesmamba score ~/Pictures/trip --format csv > scores.csv
       aesmamba score beach.jpg --attributes
+      aesmamba score ~/Pictures/trip --write-xmp --stars quantiles --dry-run
       aesmamba score beach.jpg --text "I love this light" --model runs/miaa/model
     """
+    from aesmamba_sdk.culling import chosen
+
     with request.open() as sdk, _Tally() as tally:
-        request.write(tally.count(request.scores(sdk)), numbered=False)
+        scores = request.actions.watch(tally.count(request.scores(sdk)))
+        kept = chosen(scores, min_score=request.actions.min_score, top=request.actions.top)
+        tally.undone = request.answer(kept, numbered=False)
     context.exit(tally.exit_code)
 
 
 @click.command()
 @_photo_command
-@click.option("--top", type=click.IntRange(min=1), help="Only the best so many.")
-def rank(context: click.Context, request: _Request, top: int | None) -> None:
+def rank(context: click.Context, request: _Request) -> None:
     """Rank photos from best to worst.
 
     \b
     Example:
       aesmamba rank ~/Pictures/trip --user alice --top 20
+      aesmamba rank ~/Pictures/trip --top 20 --copy-to ~/Pictures/best
     """
+    from aesmamba_sdk.culling import chosen
+
     with request.open() as sdk, _Tally() as tally:
-        request.write(ranked(tally.count(request.scores(sdk)), top), numbered=True)
+        scores = request.actions.watch(tally.count(request.scores(sdk)))
+        kept = chosen(scores, min_score=request.actions.min_score)
+        tally.undone = request.answer(ranked(kept, request.actions.top), numbered=True)
     context.exit(tally.exit_code)
 
 
@@ -140,11 +162,11 @@ class _Tally:
     """Counts scored and failed photos, names the failures, and knows the exit code."""
 
     def __init__(self) -> None:
-        self.scored = self.failed = 0
+        self.scored = self.failed = self.undone = 0
 
     @property
     def exit_code(self) -> int:
-        return _SOME_FAILED if self.failed else 0
+        return _SOME_FAILED if self.failed or self.undone else 0
 
     def count(self, scores: Iterable[Score]) -> Iterator[Score]:
         with progress_bar() as progress:

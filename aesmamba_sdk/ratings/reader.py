@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
-from aesmamba_sdk.photos import iter_photos
+from aesmamba_sdk.photos import EXTENSIONS, iter_photos
 from aesmamba_sdk.ratings.metadata import read_metadata
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 from aesmamba_sdk.xmp.choices import Rejects
-from aesmamba_sdk.xmp.sidecars import PICTURES
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
 SCORE_COLUMNS = ("score", "rating", "stars")
@@ -97,7 +96,7 @@ def _nothing_usable(sources: Iterable[Path], problems: list[str], notes: list[st
 def _find_table(source: Path) -> Path | None:
     """The table that a source is or holds; ``None`` for photos and folders without one."""
     if source.is_file():
-        return None if source.suffix.lower() in PICTURES else source
+        return None if source.suffix.lower() in EXTENSIONS else source
     if not source.is_dir():
         raise RatingsError(f"{source} does not exist", code="ratings_missing")
     tables = (source / "ratings.csv", source / "ratings.json")

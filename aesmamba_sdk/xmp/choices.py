@@ -11,3 +11,7 @@ REJECTS: tuple[Rejects, ...] = get_args(Rejects)
 SidecarName = Literal["full", "stem"]
 """``"full"`` is ``IMG.jpg.xmp``, ``"stem"`` is ``IMG.xmp``."""
 SIDECAR_NAMES: tuple[SidecarName, ...] = get_args(SidecarName)
+
+StarRule = Literal["quantiles", "cuts"]
+"""Stars by rank within what is scored together, or by fixed scores."""
+STAR_RULES: tuple[StarRule, ...] = get_args(StarRule)

@@ -9,14 +9,15 @@ this SDK wrote are nobody's opinion.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from aesmamba_sdk.errors import XmpError
-from aesmamba_sdk.xmp.embedded import EXIF_PERCENT, EXIF_RATING, Embedded, read_embedded
-from aesmamba_sdk.xmp.packet import AESMAMBA, MAX_BYTES, XMP, Packet
+from aesmamba_sdk.photos.formats import RAW_EXTENSIONS
+from aesmamba_sdk.xmp.embedded import EXIF_PERCENT, EXIF_RATING, read_embedded
+from aesmamba_sdk.xmp.packet import AESMAMBA, XMP, Packet
 from aesmamba_sdk.xmp.sidecars import Sidecars
 
 OUR_RATING = "Rating"
@@ -58,23 +59,25 @@ class Opinion:
 def read_opinion(photo: Path, sidecars: Sidecars) -> Opinion:
     """Ask a photo's sidecars, then the photo; what is wrong is told in ``problems``, not raised."""
     problems: list[str] = []
-    packets = [
-        (sidecar.name, packet)
-        for sidecar in sidecars.of(photo)
-        if (packet := _packet(_read_bytes, sidecar, problems)) is not None
-    ]
+    packets = []
+    for sidecar in sidecars.of(photo):
+        try:
+            packets.append((sidecar.name, Packet.read(sidecar)))
+        except XmpError as error:
+            problems.append(str(error))
+    exif: dict[int, Any] = {}
     try:
         embedded = read_embedded(photo)
+        exif = embedded.exif
+        if embedded.packet is not None:
+            packets.append((photo.name, Packet(embedded.packet, str(photo))))
     except XmpError as error:
-        problems.append(str(error))
-        embedded = Embedded(None, {})
-    if embedded.packet is not None:
-        inside = _packet(lambda _: embedded.packet or b"", photo, problems)
-        packets += [] if inside is None else [(photo.name, inside)]
+        if photo.suffix.lower() not in RAW_EXTENSIONS:  # whose stars are in sidecars
+            problems.append(str(error))
     marks = (packet.get(AESMAMBA, OUR_RATING) for _, packet in packets)
     ours = next((stars for mark in marks if (stars := _mark(mark))), None)
     sources = [(name, list(_stated(packet)), _rejects(packet)) for name, packet in packets]
-    sources.append((photo.name, list(_exif_stated(embedded.exif)), None))
+    sources.append((photo.name, list(_exif_stated(exif)), None))
     for name, stated, rejected in sources:
         stars, key = _first(stated, ours, name, problems)
         if rejected or (stars is not None and stars < 0):
@@ -125,22 +128,6 @@ def _rejects(packet: Packet) -> str | None:
         if packet.get(namespace, key) == value:
             return name
     return None
-
-
-def _packet(read: Callable[[Path], bytes], file: Path, problems: list[str]) -> Packet | None:
-    try:
-        return Packet(read(file), str(file))
-    except XmpError as error:
-        problems.append(str(error))
-        return None
-
-
-def _read_bytes(sidecar: Path) -> bytes:
-    try:
-        with sidecar.open("rb") as stream:
-            return stream.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise XmpError(f"{sidecar} cannot be read: {error.strerror or error}") from error
 
 
 def _mark(value: str | None) -> float | None:

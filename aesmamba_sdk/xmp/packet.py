@@ -6,6 +6,7 @@ A property may be an attribute of any top-level ``rdf:Description`` or an elemen
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lxml import etree
@@ -17,6 +18,7 @@ RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 XMP = "http://ns.adobe.com/xap/1.0/"
 AESMAMBA = "https://aesmamba-sdk.org/ns/1.0/"
 """Namespace of what this SDK writes; a name, not an address to fetch."""
+_PREFIXES = {"aesmamba": AESMAMBA, "xmp": XMP}
 
 MAX_BYTES = 16 << 20
 """A larger packet is refused; edit histories take some hundred kilobytes."""
@@ -47,7 +49,7 @@ class Packet:
 
     def __init__(self, data: bytes, name: str) -> None:
         if len(data) > MAX_BYTES:
-            raise XmpError(f"{name}: {len(data)} bytes of XMP are more than {MAX_BYTES}")
+            raise XmpError(f"{name}: more than {MAX_BYTES} bytes of XMP")
         if any(doctype in data for doctype in _DOCTYPES):
             raise XmpError(f"{name}: XMP with a document type is not read")
         # A sidecar in UTF-16 ends in a zero byte that belongs to its last character.
@@ -62,6 +64,20 @@ class Packet:
         if found is None:
             raise XmpError(f"{name} holds no XMP: rdf:RDF is missing")
         self.rdf = found
+
+    @classmethod
+    def read(cls, sidecar: Path) -> Packet:
+        """The packet of a sidecar.
+
+        Raises:
+            XmpError: it cannot be read, or as above.
+        """
+        try:
+            with sidecar.open("rb") as stream:
+                data = stream.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise XmpError(f"{sidecar} cannot be read: {error.strerror or error}") from error
+        return cls(data, str(sidecar))
 
     @classmethod
     def empty(cls) -> Packet:
@@ -92,7 +108,7 @@ class Packet:
                 self._remove(place, key)
         if kept is None:
             if value is not None:
-                self.own().set(key, value)
+                self._home(namespace).set(key, value)
         elif kept.tag == key:
             kept[:] = []
             kept.text = value
@@ -101,15 +117,7 @@ class Packet:
 
     def own(self) -> Any:
         """The description that holds what we write; made when it is missing."""
-        for description in self.descriptions:
-            if AESMAMBA in description.nsmap.values():
-                return description
-        about = self.descriptions[0].get(tag(RDF, "about"), "") if self.descriptions else ""
-        spaces = {"aesmamba": AESMAMBA} | ({} if XMP in self.rdf.nsmap.values() else {"xmp": XMP})
-        made = etree.SubElement(self.rdf, tag(RDF, "Description"), nsmap=spaces)
-        made.set(tag(RDF, "about"), about)
-        _indent(made)
-        return made
+        return self._home(AESMAMBA)
 
     def to_bytes(self) -> bytes:
         """The packet as XML in its own encoding, processing instructions and comments included."""
@@ -118,6 +126,17 @@ class Packet:
             self._tree, encoding=encoding, xml_declaration=self.declared or None
         )
         return data + b"\n" if encoding.upper() == "UTF-8" else data
+
+    def _home(self, namespace: str) -> Any:
+        """A description that has a prefix for the namespace, so that none is made up."""
+        for description in self.descriptions:
+            if namespace in description.nsmap.values():
+                return description
+        about = self.descriptions[0].get(tag(RDF, "about"), "") if self.descriptions else ""
+        made = etree.SubElement(self.rdf, tag(RDF, "Description"), nsmap=_PREFIXES)
+        made.set(tag(RDF, "about"), about)
+        _indent(made)
+        return made
 
     def _places(self, key: str) -> Iterator[tuple[Any, str]]:
         """Elements that hold the property: descriptions with it as attribute, or its elements."""

@@ -10,21 +10,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from aesmamba_sdk.photos import EXTENSIONS
+from aesmamba_sdk.photos.formats import EXTENSIONS, RAW_EXTENSIONS
 from aesmamba_sdk.xmp.choices import SidecarName
 
 _SUFFIX = ".xmp"
-RAW_EXTENSIONS = frozenset(
-    f".{name}"
-    for names in (
-        ("3fr", "ari", "arw", "bay", "cap", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "eip"),
-        ("erf", "fff", "gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf"),
-        ("pef", "ptx", "pxn", "r3d", "raf", "raw", "rw2", "rwl", "rwz", "sr2", "srf", "srw", "x3f"),
-    )
-    for name in names
-)
-PICTURES = EXTENSIONS | RAW_EXTENSIONS | {".heic", ".heif", ".hif"}
-"""Extensions of all files that may have a sidecar, whether or not they can be scored."""
 
 
 class Sidecars:
@@ -77,7 +66,7 @@ class _Folder:
             stem, suffix = os.path.splitext(name)  # noqa: PTH122
             if suffix.lower() == _SUFFIX:
                 self._sidecars.setdefault(stem, name)
-            elif suffix.lower() in PICTURES:
+            elif suffix.lower() in EXTENSIONS:
                 self._pictures.setdefault(stem, []).append(name)
                 self._names.add(name)
 
