@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from aesmamba_sdk.evaluate.report import Result, bar_table, show_table
-from benchmarks import floor, folder, library, memory, models, scan
+from benchmarks import floor, folder, library, memory, models, scan, serve
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Options], Result]] = {
     "scan": scan.measure,
     "folder": folder.measure,
     "library": library.measure,
+    "serve": serve.measure,
 }
 QUICK = Options(
     threads=(2,),

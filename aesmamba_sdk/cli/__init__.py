@@ -21,6 +21,7 @@ from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.ratings import ratings
 from aesmamba_sdk.cli.report import report
 from aesmamba_sdk.cli.score import rank, score
+from aesmamba_sdk.cli.serve import serve
 from aesmamba_sdk.cli.suggest import suggest
 from aesmamba_sdk.cli.train import train
 from aesmamba_sdk.cli.user import user
@@ -68,6 +69,7 @@ for _command in (
     ratings,
     report,
     score,
+    serve,
     suggest,
     train,
     user,

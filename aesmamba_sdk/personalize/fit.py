@@ -132,8 +132,9 @@ def fit_personal(
             record = replace(record, reach=REACH_OF[method])
             record, blended = fit_adapter(folder, backbone, support, generic, record, progress)
             fitted = Fitted(record, evaluate(blended, generic, support.ratings))
-    elif support.tells_taste:
-        fitted = _fit_head(folder, backbone, support, generic, record, method)
+    else:
+        if support.tells_taste:
+            fitted = _fit_head(folder, backbone, support, generic, record, method)
         if progress is not None:
             progress(1, 1)
     save_record(folder, fitted.record)

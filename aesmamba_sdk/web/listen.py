@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import uvicorn
     from starlette.types import ASGIApp
 
+TOKEN_VARIABLE = "AESMAMBA_TOKEN"
 KEEP_ALIVE_SECONDS = 30
 """How long an idle connection is kept for the next request."""
 

@@ -17,7 +17,6 @@ from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-TOKEN_VARIABLE = "AESMAMBA_TOKEN"
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 Refusal = Callable[[int, str, str], Response]
