@@ -7,7 +7,7 @@ import json
 import pytest
 
 from aesmamba_sdk.model.config import ENCODERS
-from benchmarks import floor, library, models, scan
+from benchmarks import floor, library, models, scan, serve
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 from benchmarks.shapes import products
@@ -21,13 +21,15 @@ TINY = Options(
     company=("mobilenet_v2",),
     scanned=("nano",),
     states=(1,),
+    photos=2,
     cached=300,
     patience=0.001,
 )
 
 
 @pytest.mark.parametrize(
-    "measure", [models.measure_inference, floor.measure, scan.measure, library.measure]
+    "measure",
+    [models.measure_inference, floor.measure, scan.measure, library.measure, serve.measure],
 )
 def test_every_figure_is_a_positive_number(measure, tmp_path):
     result = measure(TINY)

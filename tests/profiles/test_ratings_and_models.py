@@ -10,7 +10,6 @@ from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
 from aesmamba_sdk.errors import PersonalizeError, RatingsError, UserNotFoundError
-from aesmamba_sdk.profiles.database import Database
 from aesmamba_sdk.profiles.model_store import ModelStore
 from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
 from aesmamba_sdk.profiles.tables import ModelRow
@@ -21,12 +20,10 @@ NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'aesmamba.db'}")
+def database(database):
     Users(database).add("alice")
     Users(database).add("bob")
-    yield database
-    database.close()
+    return database
 
 
 @pytest.fixture

@@ -24,13 +24,6 @@ RATING = Rating("p1", "/photos/p1.jpg", 4.0, 5.5, Scale(1, 7), {"color": 2.5}, "
 
 
 @pytest.fixture
-def database(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'aesmamba.db'}")
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def users(database):
     return Users(database)
 
