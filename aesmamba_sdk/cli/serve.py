@@ -87,6 +87,7 @@ def serve(
     hosts = {*LOOPBACK_NAMES, host, *allow_host} if local or allow_host else None
     with AesMamba(model, device=device, threads=threads) as sdk, bound(host, port) as listener:
         app = create_app(sdk, token=wanted, hosts=hosts, settings=settings)
+        _ = sdk.backbone.network  # loaded now, not by whoever asks first
         tell(f"{sdk.backbone.id} at {url_of(listener)}, described in /openapi.json")
         if wanted and not given:
             tell(f"token: {wanted}")

@@ -10,12 +10,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
 import pytest
 from click.testing import CliRunner
 
+from aesmamba_sdk import AesMamba
 from aesmamba_sdk.cli import main
 from aesmamba_sdk.serve.settings import Settings
 from aesmamba_sdk.web.listen import bound
@@ -82,11 +84,21 @@ class TestBodies:
             assert connection.getresponse().status == 200
             assert client.post("/v1/score", photos[0]).status == 200
 
-    def test_a_model_that_takes_too_long_is_not_waited_for(self, sdk, photos):
-        with running(sdk, settings=Settings(score_seconds=0.2)) as client:
-            with sdk.backbone._encoding:
-                late = client.post("/v1/score", photos[0])
-                assert client.get("/v1/model").status == 200
+    def test_a_model_that_takes_too_long_is_not_waited_for(self, toy_model, photos):
+        gate = threading.Event()
+
+        class Slow(AesMamba):
+            def score_many(self, *arguments, **options):
+                gate.wait()
+                return super().score_many(*arguments, **options)
+
+        with (
+            Slow(toy_model, device="cpu") as sdk,
+            running(sdk, settings=Settings(score_seconds=0.2)) as client,
+        ):
+            late = client.post("/v1/score", photos[0])
+            assert client.get("/v1/model").status == 200
+            gate.set()
             assert (late.status, late.code, late.headers["Retry-After"]) == (503, "busy", "10")
 
 
