@@ -18,6 +18,7 @@ from aesmamba_sdk.cli.evaluate import evaluate
 from aesmamba_sdk.cli.explain import explain
 from aesmamba_sdk.cli.model import model
 from aesmamba_sdk.cli.personalize import personalize
+from aesmamba_sdk.cli.rate import rate
 from aesmamba_sdk.cli.ratings import ratings
 from aesmamba_sdk.cli.report import report
 from aesmamba_sdk.cli.score import rank, score
@@ -66,6 +67,7 @@ for _command in (
     model,
     personalize,
     rank,
+    rate,
     ratings,
     report,
     score,

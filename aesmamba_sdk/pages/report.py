@@ -26,7 +26,7 @@ from aesmamba_sdk.scoring import Scoring
 
 MOST_PHOTOS = 20_000
 """On one page: browsers begin to take seconds to open it."""
-STYLES = ("base.css", "report.css")
+STYLES = ("base.css", "sheet.css", "report.css")
 SCRIPTS = (
     "dom.js",
     "theme.js",

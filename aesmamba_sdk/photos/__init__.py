@@ -13,7 +13,7 @@ from aesmamba_sdk.photos.version import FileVersion, photo_version
 from aesmamba_sdk.photos.walk import EVERYTHING, Selection, count_photos, expand, iter_photos
 
 if TYPE_CHECKING:
-    from aesmamba_sdk.photos.decode import Photo, PhotoSource, load_photo
+    from aesmamba_sdk.photos.decode import Photo, PhotoSource, load_image, load_photo
 
 __all__ = [
     "EVERYTHING",
@@ -28,6 +28,7 @@ __all__ = [
     "count_photos",
     "expand",
     "iter_photos",
+    "load_image",
     "load_photo",
     "photo_version",
 ]

@@ -24,12 +24,12 @@ _TURNS = {
 _SIDEWAYS = (5, 6, 7, 8)
 
 
-def finished(image: Image.Image, orientation: int) -> Image.Image:
-    """RGB in sRGB, upright, longest side at most ``MAX_SIDE``; transparency is laid on white.
+def finished(image: Image.Image, orientation: int, side: int = MAX_SIDE) -> Image.Image:
+    """RGB in sRGB, upright, longest side at most ``side``; transparency is laid on white.
 
     Made smaller first: colours are then converted for few pixels.
     """
-    image = _bounded(_resizable(image))
+    image = _bounded(_resizable(image), side)
     image = _to_srgb(image)
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
@@ -97,10 +97,10 @@ def _apply_profile(image: Image.Image, profile: Any) -> Image.Image:
     return image if converted is None else converted
 
 
-def _bounded(image: Image.Image) -> Image.Image:
-    if max(image.size) <= MAX_SIDE:
+def _bounded(image: Image.Image, side: int) -> Image.Image:
+    if max(image.size) <= side:
         return image
-    scale = MAX_SIDE / max(image.size)
+    scale = side / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     # Costs a third of Lanczos, and the model sees photos much smaller still.
     return image.resize((width, height), Image.Resampling.HAMMING)

@@ -18,6 +18,7 @@ from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos.colour import finished, upright_size
 from aesmamba_sdk.photos.formats import HEAD, recognise
 from aesmamba_sdk.photos.heif import open_heif
+from aesmamba_sdk.photos.limits import MAX_SIDE
 from aesmamba_sdk.photos.pixels import load_pixels
 from aesmamba_sdk.photos.raw import holds_raw, open_raw
 
@@ -69,25 +70,38 @@ def load_photo(source: PhotoSource) -> Photo:
             ``photo_empty``, ``photo_not_an_image``, ``photo_needs_extra``, ``photo_truncated``,
             ``photo_too_large`` or ``photo_array``.
     """
+    return _load(source, MAX_SIDE)
+
+
+def load_image(source: PhotoSource, side: int) -> Image.Image:
+    """A photo to look at: upright, RGB, its longest side at most ``side`` pixels.
+
+    Raises:
+        PhotoError: as for :func:`load_photo`.
+    """
+    return _load(source, side).image
+
+
+def _load(source: PhotoSource, side: int) -> Photo:
     if isinstance(source, (str, os.PathLike)):
-        return _load_file(os.fspath(source))
+        return _load_file(os.fspath(source), side)
     if isinstance(source, bytes):
         name = f"image of {len(source)} bytes"
         with _named(name):
-            decoded = _decode(io.BytesIO(source), name, None)
-        return _finish(decoded, name, path=None)
+            decoded = _decode(io.BytesIO(source), name, None, side)
+        return _finish(decoded, name, None, side)
     if isinstance(source, Image.Image):
         name, image = "PIL image", source.copy()
     else:
         name, image = "array", _from_array(source)
-    return _finish(_Decoded(image, image.size, _orientation(image)), name, path=None)
+    return _finish(_Decoded(image, image.size, _orientation(image)), name, None, side)
 
 
-def _load_file(path: str) -> Photo:
+def _load_file(path: str, side: int) -> Photo:
     try:
         _check_kind(path)
         with Path(path).open("rb") as stream, _named(path):
-            decoded = _decode(stream, path, path)
+            decoded = _decode(stream, path, path, side)
     except FileNotFoundError as error:
         link = " (a link to nothing)" if Path(path).is_symlink() else ""
         raise PhotoError(f"{path} does not exist{link}", code="photo_missing") from error
@@ -96,7 +110,7 @@ def _load_file(path: str) -> Photo:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise PhotoError(f"{path} cannot be read: {reason}") from error
-    return _finish(decoded, path, path)
+    return _finish(decoded, path, path, side)
 
 
 def _check_kind(path: str) -> None:
@@ -130,7 +144,7 @@ def _named(name: str) -> Iterator[None]:
         ) from error
 
 
-def _decode(stream: BinaryIO, name: str, path: str | None) -> _Decoded:
+def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> _Decoded:
     head = stream.read(HEAD)
     stream.seek(0)
     if not head:
@@ -140,9 +154,9 @@ def _decode(stream: BinaryIO, name: str, path: str | None) -> _Decoded:
         image = open_heif(stream, name)
         return _Decoded(image, image.size, 1)
     if kind == "raw" or (kind == "tiff" and holds_raw(stream)):
-        return _Decoded(*open_raw(path or stream, name))
+        return _Decoded(*open_raw(path or stream, name, side))
     image = Image.open(stream)
-    return _Decoded(image, load_pixels(image, name), _orientation(image))
+    return _Decoded(image, load_pixels(image, name, side), _orientation(image))
 
 
 def _orientation(image: Image.Image) -> int:
@@ -152,9 +166,9 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def _finish(decoded: _Decoded, name: str, path: str | None) -> Photo:
+def _finish(decoded: _Decoded, name: str, path: str | None, side: int) -> Photo:
     try:
-        image = finished(decoded.image, decoded.orientation)
+        image = finished(decoded.image, decoded.orientation, side)
     except Exception as error:  # a profile or metadata block may break any decoder
         raise PhotoError(f"{name} cannot be converted to sRGB: {error}") from error
     width, height = upright_size(decoded.size, decoded.orientation)

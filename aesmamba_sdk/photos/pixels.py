@@ -16,8 +16,8 @@ _PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3,
 _USUAL_PIXEL = 4
 
 
-def load_pixels(image: Image.Image, name: str) -> tuple[int, int]:
-    """Decode an opened image; a JPEG at the smallest scale that does not fall below ``MAX_SIDE``.
+def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> tuple[int, int]:
+    """Decode an opened image; a JPEG at the smallest scale whose longest side is at least ``side``.
 
     Returns:
         Width and height of the original in pixels.
@@ -30,7 +30,7 @@ def load_pixels(image: Image.Image, name: str) -> tuple[int, int]:
     amount = check_size(size, _bytes_of_pixel(image), name)
     if image.format in ("JPEG", "MPO"):
         # Decoding at 1/2, 1/4 or 1/8 scale, never below the size kept, costs far less.
-        scale = max(1.0, max(size) / MAX_SIDE)
+        scale = max(1.0, max(size) / side)
         image.draft("RGB", (math.ceil(size[0] / scale), math.ceil(size[1] / scale)))
     with decoding.take(amount):
         image.load()

@@ -43,12 +43,15 @@ def holds_raw(stream: BinaryIO) -> bool:
     )
 
 
-def open_raw(file: str | BinaryIO, name: str) -> tuple[Image.Image, tuple[int, int], int]:
+def open_raw(
+    file: str | BinaryIO, name: str, side: int = MAX_SIDE
+) -> tuple[Image.Image, tuple[int, int], int]:
     """The developed image, the size of the sensor's, and the EXIF orientation that both are in.
 
     Args:
         file: a path, of which only what is needed is read; or all of its bytes.
         name: for messages.
+        side: as for :func:`load_pixels`.
 
     Raises:
         PhotoError: rawpy is missing, the photo is too large or is no RAW file after all.
@@ -60,7 +63,7 @@ def open_raw(file: str | BinaryIO, name: str) -> tuple[Image.Image, tuple[int, i
         raise missing_extra(name, "a camera RAW file", "raw") from None
     if isinstance(file, str) and not _is_text(file):  # rawpy opens no such name
         with open(file, "rb") as stream:  # noqa: PTH123
-            return open_raw(io.BytesIO(stream.read()), name)
+            return open_raw(io.BytesIO(stream.read()), name, side)
     try:
         opened = rawpy.imread(file)
     except rawpy.LibRawFileUnsupportedError as error:
@@ -71,7 +74,7 @@ def open_raw(file: str | BinaryIO, name: str) -> tuple[Image.Image, tuple[int, i
         sizes = raw.sizes
         size = (sizes.width, sizes.height)
         turn = _ORIENTATIONS[sizes.flip] if 0 <= sizes.flip < len(_ORIENTATIONS) else 1
-        preview = _preview(raw, name)
+        preview = _preview(raw, name, side)
         if preview is not None:
             return preview, size, _orientation_of(preview, size, turn)
         with decoding.take(check_size(size, _SENSOR_PIXEL, name)):
@@ -79,7 +82,7 @@ def open_raw(file: str | BinaryIO, name: str) -> tuple[Image.Image, tuple[int, i
         return Image.fromarray(pixels), size, turn
 
 
-def _preview(raw: rawpy.RawPy, name: str) -> Image.Image | None:
+def _preview(raw: rawpy.RawPy, name: str, side: int) -> Image.Image | None:
     """The largest image that the camera put beside the data; ``None`` below the size kept."""
     import rawpy
 
@@ -93,7 +96,7 @@ def _preview(raw: rawpy.RawPy, name: str) -> Image.Image | None:
         image = Image.fromarray(thumb.data)
     if max(image.size) < MAX_SIDE:
         return None
-    load_pixels(image, name)
+    load_pixels(image, name, side)
     return image
 
 

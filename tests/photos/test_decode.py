@@ -7,7 +7,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from aesmamba_sdk.errors import PhotoError
-from aesmamba_sdk.photos import MAX_SIDE, limits, load_photo
+from aesmamba_sdk.photos import MAX_SIDE, limits, load_image, load_photo
 from tests.photos.pictures import close, encoded, gradient, stored
 
 
@@ -77,6 +77,16 @@ def test_large_photos_are_bounded_and_keep_their_aspect():
     assert photo.image.size == (MAX_SIDE, MAX_SIDE * 3 // 4)
     assert (photo.width, photo.height) == (4000, 3000)
     assert close(photo.image, gradient(*photo.image.size), 12)
+
+
+def test_a_photo_to_look_at_is_upright_and_as_large_as_asked():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    large = gradient(400, 300).resize((4000, 3000))
+    image = load_image(encoded(stored(large.rotate(270, expand=True), 6), "JPEG", exif=exif), 1600)
+    assert image.size == (1200, 1600)
+    assert close(image, gradient(1600, 1200).rotate(270, expand=True), 12)
+    assert load_image(gradient(40, 30), 1600).size == (40, 30)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3000, 10), (10, 3000)])

@@ -3,8 +3,19 @@ const STRIP = 5;
 
 startTheme(byId("theme"));
 const openDetail = startDetail(byId("detail"), (photo) => sheet.focusPhoto(photo));
-const sheet = startSheet(byId("sheet"), openDetail);
+const sheet = startSheet(byId("sheet"), drawTile);
 const drawScatter = DATA.generic === null || COUNT === 0 ? null : startScatter(byId("scatter"), byId("scatter-text"), openDetail);
+
+function drawTile(photo, photos) {
+  const [score, extra, direction] = caption(photo);
+  return element(
+    "button",
+    { type: "button", class: "tile", "aria-label": describe(photo), onclick: () => openDetail(photo, photos) },
+    element("span", { class: "mat" }, picture(photo, "")),
+    element("span", { class: "score" }, element("b", { text: score }), element("span", { class: direction || "quiet", text: extra })),
+    element("span", { class: "name quiet", text: DATA.names[photo], title: DATA.names[photo] }),
+  );
+}
 
 function tell() {
   byId("title").textContent = DATA.title;

@@ -1,7 +1,8 @@
 // The contact sheet: only the photos in view are in the document, however many there are.
+// `drawTile(photo, photos)` gives the button of one photo; whatever scrolls may hold the sheet.
 const GAP = 8, CAPTION = 40, MARGIN_ROWS = 3;
 
-function startSheet(root, open) {
+function startSheet(root, drawTile) {
   const tiles = new Map();
   let photos = [], cell = 168, active = 0, columns = 1, width = 168;
 
@@ -45,24 +46,14 @@ function startSheet(root, open) {
 
   function makeTile(position) {
     const photo = photos[position];
-    const [score, extra, direction] = caption(photo);
-    const button = element(
-      "button",
-      { type: "button", class: "tile", "aria-label": describe(photo), onclick: () => open(photo, photos) },
-      element("span", { class: "mat" }, picture(photo, "")),
-      element("span", { class: "score" }, element("b", { text: score }), element("span", { class: direction || "quiet", text: extra })),
-      element("span", { class: "name quiet", text: DATA.names[photo], title: DATA.names[photo] }),
-    );
     const item = { role: "listitem", class: "cell", "aria-posinset": position + 1, "aria-setsize": photos.length };
-    return element("div", { ...item, "data-photo": photo }, button);
+    return element("div", { ...item, "data-photo": photo }, drawTile(photo, photos));
   }
 
   function focus(position) {
     active = Math.min(Math.max(position, 0), photos.length - 1);
-    const top = root.getBoundingClientRect().top + Math.floor(active / columns) * rowHeight();
-    const bar = byId("find").closest(".tools").offsetHeight;
-    if (top < bar) scrollBy(0, top - bar - GAP);
-    else if (top + rowHeight() > innerHeight) scrollBy(0, top + rowHeight() - innerHeight);
+    render();
+    tiles.get(active).scrollIntoView({ block: "nearest" });
     render();
     tiles.get(active).firstChild.focus({ preventScroll: true });
   }
@@ -94,7 +85,7 @@ function startSheet(root, open) {
       render();
     });
   };
-  addEventListener("scroll", later, { passive: true });
+  addEventListener("scroll", later, { passive: true, capture: true });
   new ResizeObserver(() => {
     measure();
     later();

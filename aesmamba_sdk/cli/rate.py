@@ -1,0 +1,68 @@
+"""``aesmamba rate``."""
+
+from __future__ import annotations
+
+import webbrowser
+from pathlib import Path
+
+import click
+
+from aesmamba_sdk.cli.output import model_options, progress_bar, tell
+
+_HOST = "127.0.0.1"
+_GRACE_SECONDS = 5.0
+
+
+@click.command()
+@click.argument("user")
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
+@click.option("--no-browser", is_flag=True, help="Only print the page's address.")
+@model_options
+def rate(
+    user: str,
+    photos: tuple[Path, ...],
+    port: int,
+    no_browser: bool,
+    model: str | None,
+    device: str,
+    threads: int | None,
+) -> None:
+    """Let USER rate PHOTOS on a page of this computer, those first that teach most.
+
+    Keys 1 to 5 rate, arrows move. Ratings are kept as they are given; a button learns from them
+    and shows what that changes. Only who knows the printed address can open the page.
+
+    \b
+    Example:
+      aesmamba rate alice ~/Pictures/trip
+    """
+    from aesmamba_sdk.sdk import AesMamba
+    from aesmamba_sdk.web.listen import (
+        bound,
+        require_web,
+        serve_until_stopped,
+        url_of,
+        web_server,
+    )
+
+    require_web()
+    from aesmamba_sdk.rate.app import rating_app
+    from aesmamba_sdk.rate.session import RatingSession
+    from aesmamba_sdk.web.security import new_token
+
+    with bound(_HOST, port) as listener, AesMamba(model, device=device, threads=threads) as sdk:
+        with progress_bar() as progress:
+            session = RatingSession(sdk, user, [str(photo) for photo in photos], progress)
+        for failure in session.failures:
+            tell(f"skipped: {failure.message}")
+        token = new_token()
+        address = f"{url_of(listener)}/{token}/"
+        tell(f"{len(session.photos)} photos for {session.user} to rate; Ctrl-C ends it:")
+        click.echo(address)
+        if not no_browser:
+            webbrowser.open(address)
+        server = web_server(rating_app(session, token), grace=_GRACE_SECONDS)
+        serve_until_stopped(server, listener)
+        session.close()
+        tell(f"{session.user} has rated {session.rated()} photos")

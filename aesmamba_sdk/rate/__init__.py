@@ -1,0 +1,1 @@
+"""A local page to rate photos on, those first that teach most about a person's taste."""

@@ -1,0 +1,237 @@
+"""One person rating the photos of a folder: what comes next, what was said, and learning from it.
+
+Every rating is in the database before its call returns; this object holds nothing that would be
+missed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
+from aesmamba_sdk.scores import Score, ScoreFailure
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.sdk import AesMamba, Progress
+
+OFFERED = 30
+"""Photos offered at a time, and what a session begins with."""
+SOURCE = "aesmamba rate"
+
+State = Literal["idle", "running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class RankedPhoto:
+    """One photo before and after learning; both on the model's scale."""
+
+    photo: int
+    before: float
+    after: float
+
+
+@dataclass
+class Learning:
+    """How far personalizing is.
+
+    Attributes:
+        state: ``idle`` before the first run.
+        progress: what is under way, how much of it is done, and of how much (0: not known).
+        report: of the run, once done.
+        ranking: best first, once done.
+        personal_before: whether ``before`` was already this person's own score.
+        error: why it failed.
+    """
+
+    state: State = "idle"
+    progress: tuple[str, int, int] | None = None
+    report: dict[str, Any] | None = None
+    ranking: list[RankedPhoto] = field(default_factory=list)
+    personal_before: bool = False
+    error: ScoreFailure | None = None
+
+
+class RatingSession:
+    """The photos one person rates; may be shared between threads.
+
+    Args:
+        sdk: stays open as long as the session is used.
+        user: who must exist.
+        photos: files and folders, as for :meth:`AesMamba.score_many`. Each content counts once.
+        progress: is told ``"photos"`` while they are encoded.
+
+    Attributes:
+        photos: paths of those that can be read, in order; all else names them by their number.
+        failures: why the others cannot.
+
+    Raises:
+        UserNotFoundError: no such user.
+        SetupError: there is no photo that can be read.
+    """
+
+    def __init__(
+        self,
+        sdk: AesMamba,
+        user: str,
+        photos: Sequence[str],
+        progress: Progress | None = None,
+    ) -> None:
+        self._sdk = sdk
+        self.user = sdk.users.get(user).name
+        self.failures: list[ScoreFailure] = []
+        self.photos, self._ids = self._look(photos, progress)
+        self._numbers = {path: i for i, path in enumerate(self.photos)}
+        self._offered: list[int] = []
+        self._offering = threading.Lock()
+        self._learning = Learning()
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def _look(
+        self, photos: Sequence[str], progress: Progress | None
+    ) -> tuple[list[str], list[str]]:
+        """Encode what has not been, so that nobody waits for it between two photos."""
+        paths: list[str] = []
+        for done, score in enumerate(self._sdk.score_many(photos), 1):
+            if score.error is not None:
+                self.failures.append(score.error)
+            elif score.path is not None:
+                paths.append(score.path)
+            if progress is not None:
+                progress("photos", done, 0)
+        ids = self._sdk.embeddings.photo_ids(paths)
+        first = {ids[path]: path for path in reversed(paths) if path in ids}
+        if not first:
+            raise SetupError(
+                f"no photos to rate in {', '.join(map(str, photos))}: name photos, or folders "
+                "that hold some",
+                code="no_photos",
+            )
+        kept = [path for path in paths if first.get(ids.get(path, "")) == path]
+        return kept, [ids[path] for path in kept]
+
+    def ratings(self) -> dict[int, float]:
+        """What this person said of these photos so far, in any session, 1-5 by photo."""
+        known = {rating.photo_id: rating.score for rating in self._sdk.ratings.list(self.user)}
+        return {i: known[photo_id] for i, photo_id in enumerate(self._ids) if photo_id in known}
+
+    def rated(self) -> int:
+        """Ratings of this person, of any photos."""
+        return self._sdk.users.get(self.user).ratings
+
+    def offered(self) -> list[int]:
+        """Photos to rate in the order they were offered, the first ones now if none were."""
+        with self._offering:
+            if not self._offered:
+                self._offer_more()
+            return list(self._offered)
+
+    def offer(self, known: int) -> list[int]:
+        """Photos to rate next, by what was learned of all that was rated meanwhile.
+
+        Args:
+            known: how many the caller has been offered before.
+
+        Returns:
+            Those offered since, more of them if there were none; empty when all are rated or were
+            offered.
+        """
+        with self._offering:
+            if known >= len(self._offered):
+                self._offer_more()
+            return self._offered[known:]
+
+    def _offer_more(self) -> None:
+        seen = set(self._offered)
+        left = [path for path, i in self._numbers.items() if i not in seen]
+        found = self._sdk.suggest(self.user, left, OFFERED)
+        self._offered += [self._numbers[suggestion.path] for suggestion in found]
+
+    def rate(self, photo: int, score: float) -> None:
+        """Keep a rating; an earlier one of the same photo is replaced.
+
+        Raises:
+            IndexError: no photo of that number.
+            PhotoError: the file is gone or no photo any more.
+            RatingsError: the score is not on 1-5.
+        """
+        path = self.path(photo)
+        self._ids[photo] = self._sdk.rate(self.user, path, score, source=SOURCE).photo_id
+
+    def forget(self, photo: int) -> None:
+        """Take a rating back, if there is one.
+
+        Raises:
+            IndexError: no photo of that number.
+        """
+        self.path(photo)
+        self._sdk.ratings.remove(self.user, [self._ids[photo]])
+
+    def path(self, photo: int) -> str:
+        """Raises :class:`IndexError` where there is no photo of that number."""
+        if not 0 <= photo < len(self.photos):
+            raise IndexError(f"no photo {photo}")
+        return self.photos[photo]
+
+    @property
+    def learning(self) -> Learning:
+        return self._learning
+
+    def learn(self) -> bool:
+        """Personalize in the background; ``False`` where that is under way already."""
+        with self._starting:
+            if self._learning.state == "running":
+                return False
+            self._learning = Learning("running")
+            self._thread = threading.Thread(
+                target=self._learn, args=(self._learning,), name="personalize"
+            )
+            self._thread.start()
+            return True
+
+    def close(self) -> None:
+        """Wait for learning that is under way."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _learn(self, learning: Learning) -> None:
+        def tell(what: str, done: int, total: int) -> None:
+            learning.progress = what, done, total
+
+        try:
+            tell("ranking", 0, 0)
+            before = self._scores_before()
+            report = self._sdk.personalize(self.user, progress=tell)
+            tell("ranking", 0, 0)
+            after = list(self._sdk.score_many(self.photos, user=self.user))
+            learning.ranking = _ranked(before, after)
+            learning.personal_before = before[0].method not in (None, "generic")
+            learning.report = report.to_dict()
+            learning.state = "done"
+        except AesMambaError as error:
+            learning.error = ScoreFailure(error.code, str(error))
+            learning.state = "failed"
+        except BaseException:
+            learning.error = ScoreFailure("error", "something went wrong: see the terminal")
+            learning.state = "failed"
+            raise
+
+    def _scores_before(self) -> list[Score]:
+        """As this person has them now; everyone's, where their model is of another backbone."""
+        try:
+            return list(self._sdk.score_many(self.photos, user=self.user))
+        except PersonalizeError:
+            return list(self._sdk.score_many(self.photos))
+
+
+def _ranked(before: Sequence[Score], after: Sequence[Score]) -> list[RankedPhoto]:
+    """Photos with both scores, best first; those that went away meanwhile are left out."""
+    found = [
+        RankedPhoto(i, old.value, new.value)
+        for i, (old, new) in enumerate(zip(before, after, strict=True))
+        if old.value is not None and new.value is not None
+    ]
+    return sorted(found, key=lambda photo: -photo.after)
