@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import webbrowser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from aesmamba_sdk.cli.output import model_options, progress_bar, tell
+from aesmamba_sdk.cli.selection import selection_options
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
 
 _HOST = "127.0.0.1"
 _GRACE_SECONDS = 5.0
@@ -18,12 +23,14 @@ _GRACE_SECONDS = 5.0
 @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 @click.option("--no-browser", is_flag=True, help="Only print the page's address.")
+@selection_options
 @model_options
 def rate(
     user: str,
     photos: tuple[Path, ...],
     port: int,
     no_browser: bool,
+    selection: Selection,
     model: str | None,
     device: str,
     threads: int | None,
@@ -53,7 +60,7 @@ def rate(
 
     with bound(_HOST, port) as listener, AesMamba(model, device=device, threads=threads) as sdk:
         with progress_bar() as progress:
-            session = RatingSession(sdk, user, [str(photo) for photo in photos], progress)
+            session = RatingSession(sdk, user, photos, selection=selection, progress=progress)
         for failure in session.failures:
             tell(f"skipped: {failure.message}")
         token = new_token()

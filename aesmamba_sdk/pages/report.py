@@ -69,8 +69,10 @@ class _Named:
     score: Score
 
     def failure(self) -> dict[str, str]:
+        """Its name and reason, which leaves out where the folder lies: pages travel."""
         assert self.score.error is not None
-        return {"name": printable(self.name), "message": printable(self.score.error.message)}
+        message = self.score.error.message.replace(self.score.path or self.name, self.name)
+        return {"name": printable(self.name), "message": printable(message)}
 
 
 def write_report(

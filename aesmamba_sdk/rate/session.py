@@ -6,12 +6,14 @@ missed.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
+from aesmamba_sdk.photos import EVERYTHING, Selection
 from aesmamba_sdk.scores import Score, ScoreFailure
 
 if TYPE_CHECKING:
@@ -60,7 +62,8 @@ class RatingSession:
     Args:
         sdk: stays open as long as the session is used.
         user: who must exist.
-        photos: files and folders, as for :meth:`AesMamba.score_many`. Each content counts once.
+        photos, selection: files and folders, as for :meth:`AesMamba.score_many`. Each content
+            counts once.
         progress: is told ``"photos"`` while they are encoded.
 
     Attributes:
@@ -76,13 +79,15 @@ class RatingSession:
         self,
         sdk: AesMamba,
         user: str,
-        photos: Sequence[str],
+        photos: Sequence[str | os.PathLike[str]],
+        *,
+        selection: Selection = EVERYTHING,
         progress: Progress | None = None,
     ) -> None:
         self._sdk = sdk
         self.user = sdk.users.get(user).name
         self.failures: list[ScoreFailure] = []
-        self.photos, self._ids = self._look(photos, progress)
+        self.photos, self._ids = self._look(photos, selection, progress)
         self._numbers = {path: i for i, path in enumerate(self.photos)}
         self._offered: list[int] = []
         self._offering = threading.Lock()
@@ -91,11 +96,14 @@ class RatingSession:
         self._thread: threading.Thread | None = None
 
     def _look(
-        self, photos: Sequence[str], progress: Progress | None
+        self,
+        photos: Sequence[str | os.PathLike[str]],
+        selection: Selection,
+        progress: Progress | None,
     ) -> tuple[list[str], list[str]]:
         """Encode what has not been, so that nobody waits for it between two photos."""
         paths: list[str] = []
-        for done, score in enumerate(self._sdk.score_many(photos), 1):
+        for done, score in enumerate(self._sdk.score_many(photos, selection=selection), 1):
             if score.error is not None:
                 self.failures.append(score.error)
             elif score.path is not None:

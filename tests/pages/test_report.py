@@ -104,7 +104,8 @@ def test_photos_that_fail_are_listed_and_do_not_stop_the_others(sdk, photos, pag
         ["photo_empty", "photo_not_an_image"],
     )
     assert [f["name"] for f in data_of(page)["failed"]] == ["002.png", "004.png"]
-    assert "002.png is empty" in data_of(page)["failed"][0]["message"]
+    assert data_of(page)["failed"][0]["message"] == "002.png is empty"
+    assert str(photos[2].parent) not in page.read_text(encoding="utf-8")
 
 
 def test_a_page_of_failures_alone_is_written(sdk, photos, page):
