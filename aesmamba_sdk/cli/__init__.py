@@ -1,7 +1,7 @@
 """The command line: one file a noun, every command a thin layer over the SDK.
 
 Nothing heavy is imported before a command needs it. Exit codes: 0 all done; 1 some or all photos
-failed; 2 wrong usage or set-up.
+failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from aesmamba_sdk.cli.user import user
 from aesmamba_sdk.errors import AesMambaError
 
 _USAGE_OR_SETUP = 2
+_INTERRUPTED = 130
 
 
 class _Commands(click.Group):
@@ -40,6 +41,9 @@ class _Commands(click.Group):
         except AesMambaError as error:
             click.echo(f"Error: {error}", err=True)
             context.exit(_USAGE_OR_SETUP)
+        except KeyboardInterrupt as stopped:
+            click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
+            context.exit(_INTERRUPTED)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,12 @@ class _Request:
                 f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
             )
 
+    def count(self) -> int:
+        """How many photos there are to score, for those who watch; 0 where nobody does."""
+        from aesmamba_sdk.photos import count_photos
+
+        return count_photos(self.photos, self.selection) if sys.stderr.isatty() else 0
+
     def answer(self, scores: Iterable[Score], *, numbered: bool) -> int:
         """Print scores, and do with their photos what was asked; returns how often that failed."""
         if not self.actions.wanted:
@@ -133,7 +140,7 @@ def score(context: click.Context, request: _Request) -> None:
     from aesmamba_sdk.culling import chosen
 
     with request.open() as sdk, _Tally() as tally:
-        scores = request.actions.watch(tally.count(request.scores(sdk)))
+        scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
         kept = chosen(scores, min_score=request.actions.min_score, top=request.actions.top)
         tally.undone = request.answer(kept, numbered=False)
     context.exit(tally.exit_code)
@@ -152,7 +159,7 @@ def rank(context: click.Context, request: _Request) -> None:
     from aesmamba_sdk.culling import chosen
 
     with request.open() as sdk, _Tally() as tally:
-        scores = request.actions.watch(tally.count(request.scores(sdk)))
+        scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
         kept = chosen(scores, min_score=request.actions.min_score)
         tally.undone = request.answer(ranked(kept, request.actions.top), numbered=True)
     context.exit(tally.exit_code)
@@ -168,7 +175,7 @@ class _Tally:
     def exit_code(self) -> int:
         return _SOME_FAILED if self.failed or self.undone else 0
 
-    def count(self, scores: Iterable[Score]) -> Iterator[Score]:
+    def count(self, scores: Iterable[Score], total: int) -> Iterator[Score]:
         with progress_bar() as progress:
             for s in scores:
                 if s.error is None:
@@ -176,13 +183,18 @@ class _Tally:
                 else:
                     self.failed += 1
                     tell(f"skipped: {s.error.message}")
-                progress("photos", self.scored + self.failed, 0)
+                progress("photos", self.scored + self.failed, total)
                 yield s
 
     def __enter__(self) -> _Tally:
         return self
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            raise KeyboardInterrupt(
+                f"stopped: {self.scored} photos were scored; their features are kept, and the "
+                "next run goes on from there"
+            )
         if kind is None and self.failed:
             tell(f"{self.failed} of {self.failed + self.scored} photos could not be scored")
 

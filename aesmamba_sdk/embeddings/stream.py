@@ -78,7 +78,8 @@ def embed_photos(
         threads: that decode; one per processor by default.
     """
     sources = iter(sources)
-    with ThreadPoolExecutor(threads or os.cpu_count(), "decode") as pool:
+    pool = ThreadPoolExecutor(threads or os.cpu_count(), "decode")
+    try:
         ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
         while ahead.sources:
             batch = ahead
@@ -86,6 +87,8 @@ def embed_photos(
             size = _BATCH if batch.decoding else _CACHED_BATCH
             ahead = _start(list(islice(sources, size)), cache, encoder.key, pool.submit)
             yield from _finish(batch, encoder, cache)
+    finally:  # whoever stops early does not wait for photos that nobody will see
+        pool.shutdown(cancel_futures=True)
 
 
 def _start(

@@ -1,0 +1,60 @@
+"""Long runs: how far they are, and how they are stopped."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from aesmamba_sdk.cli import output
+from tests import toy
+
+COMMAND = "from aesmamba_sdk.cli import main; main()"
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def test_a_bar_tells_how_many_how_fast_and_how_long(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(output, "_REDRAWN", 0.0)
+    with output.progress_bar() as progress:
+        for done in range(1, 5):
+            progress("photos", done, 10)
+    drawn = sys.stderr.getvalue()
+    assert "4/10" in drawn
+    assert "/s" in drawn
+    assert re.search(r"0:00:0\d", drawn)
+
+
+def test_whoever_does_not_watch_gets_no_bar(capsys):
+    with output.progress_bar() as progress:
+        progress("photos", 1, 10)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent otherwise")
+def test_ctrl_c_ends_cleanly_and_keeps_what_is_done(toy_model, tmp_path):
+    photos = toy.write_photos(tmp_path / "photos", 64)
+    # As many sources as it takes: the run is stopped by us, not by its end.
+    arguments = [str(photo) for photo in photos] + [str(tmp_path / "photos")] * 200
+    command = [sys.executable, "-c", COMMAND, "score", "--format", "jsonl", *arguments]
+    environment = os.environ | {"AESMAMBA_MODEL": str(toy_model)}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as run:
+        assert json.loads(run.stdout.readline())["value"]
+        run.send_signal(signal.SIGINT)
+        _, errors = run.communicate(timeout=60)
+    assert run.returncode == 130, errors
+    assert "next run goes on" in errors
+    assert "Traceback" not in errors
