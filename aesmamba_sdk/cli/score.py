@@ -8,12 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from aesmamba_sdk.cli.actions import Actions, action_options
+from aesmamba_sdk.cli.cluster import Engine, engine_options, score_on_cluster
 from aesmamba_sdk.cli.output import (
     Format,
     chosen_format,
@@ -47,7 +47,7 @@ _SOME_FAILED = 1
 class _Request:
     """What both commands are asked for."""
 
-    photos: Sequence[Path]
+    photos: Sequence[str]
     user: str | None
     attributes: bool
     text: str | None
@@ -76,7 +76,7 @@ class _Request:
             empty = False
             yield s
         if empty:
-            named = ", ".join(map(str, self.photos))
+            named = ", ".join(self.photos)
             raise SetupError(
                 f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
             )
@@ -86,6 +86,24 @@ class _Request:
         from aesmamba_sdk.photos import count_photos
 
         return count_photos(self.photos, self.selection) if sys.stderr.isatty() else 0
+
+    def spread(self, engine: Engine) -> bool:
+        """Score on a cluster; whether all photos have a score."""
+        if self.actions.wanted or self.actions.top or self.actions.min_score is not None:
+            raise click.UsageError("--engine ray only scores: choose and act on its Parquet files")
+        with self.open() as sdk:
+            return score_on_cluster(
+                sdk,
+                engine,
+                self.photos,
+                self.form,
+                user=self.user,
+                attributes=self.attributes,
+                text=self.text,
+                selection=self.selection,
+                device=self.device,
+                threads=self.threads,
+            )
 
     def answer(self, scores: Iterable[Score], *, numbered: bool) -> int:
         """Print scores, and do with their photos what was asked; returns how often that failed."""
@@ -107,7 +125,7 @@ class _Request:
 def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments and options that :class:`_Request` holds."""
 
-    @click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+    @click.argument("photos", nargs=-1, required=True, type=click.Path())
     @click.option("--user", help="Whose taste; nobody's by default.")
     @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
     @click.option("--text", help="What is said of the photos, for models trained on captions.")
@@ -127,7 +145,8 @@ def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.command()
 @_photo_command
-def score(context: click.Context, request: _Request) -> None:
+@engine_options
+def score(context: click.Context, request: _Request, engine: Engine) -> None:
     """Score photos and folders of photos, in order.
 
     \b
@@ -136,9 +155,12 @@ def score(context: click.Context, request: _Request) -> None:
       aesmamba score beach.jpg --attributes
       aesmamba score ~/Pictures/trip --write-xmp --stars quantiles --dry-run
       aesmamba score beach.jpg --text "I love this light" --model runs/miaa/model
+      aesmamba score s3://bucket/photos --engine ray --output ./scores
     """
     from aesmamba_sdk.culling import chosen
 
+    if engine.name == "ray":
+        context.exit(0 if request.spread(engine) else _SOME_FAILED)
     with request.open() as sdk, _Tally() as tally:
         scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
         kept = chosen(scores, min_score=request.actions.min_score, top=request.actions.top)
