@@ -130,13 +130,14 @@ def _rows(
     with _cluster(), _quiet():
         fit = max(1, int(ray.cluster_resources().get("CPU", 1)) // task.threads)
         size = min(workers or fit, len(items))
+        shared = ray.put(portable)  # as long as workers may have to be started again
         parts = ray.data.from_items(items, override_num_blocks=len(items))
         told = parts.map_batches(
             SharedWorker,
             batch_size=1,
             batch_format="numpy",
             compute=ActorPoolStrategy(size=size),
-            fn_constructor_args=(ray.put(portable), task),
+            fn_constructor_args=(shared, task),
             num_cpus=task.threads,
             num_gpus=1 if task.device.startswith("cuda") else None,
         )
@@ -150,8 +151,9 @@ def _rows(
 @contextmanager
 def _cluster() -> Iterator[None]:
     """A cluster: the caller's, the one that ``RAY_ADDRESS`` names, or one for the block."""
-    # Ray would report how it is used to its makers.
+    # Ray would report how it is used to its makers, and its core writes to standard error.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     import ray
 
     if ray.is_initialized():
@@ -179,11 +181,15 @@ def _quiet() -> Iterator[None]:
         "max_errored_blocks": -1,
     }
     before = {name: getattr(context, name) for name in settings}
+    logger = logging.getLogger("ray.data")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)  # errors are raised as well
     for name, value in settings.items():
         setattr(context, name, value)
     try:
         yield
     finally:
+        logger.setLevel(level)
         for name, value in before.items():
             setattr(context, name, value)
 
