@@ -24,7 +24,7 @@ from aesmamba_sdk.scores import SCHEMA_VERSION
 _PLAN = "_plan.json"  # readers of Parquet pass over names that begin so
 MOST_TRIES = 3
 """How many workers may die with a part; one photo must not kill them for ever."""
-_BEGUN = ".begun."
+_HIDDEN = ".part-"
 _WHOLE = ("s3", "gcs", "abfs")
 """File systems on which a file appears once it is complete."""
 
@@ -95,11 +95,9 @@ class Output:
         Raises:
             RuntimeError: workers have begun with it too often, and died each time.
         """
-        for number in range(MOST_TRIES):
-            mark = f"{self._path}/.{_name(part)}{_BEGUN}{number}"
-            (info,) = self._system.get_file_info([mark])
+        for info in self._system.get_file_info(self._marks(part)):
             if info.type is fs.FileType.NotFound:
-                self._system.open_output_stream(mark).close()
+                self._system.open_output_stream(info.path).close()
                 return
         raise RuntimeError(f"{MOST_TRIES} workers died with part {part}")
 
@@ -109,31 +107,33 @@ class Output:
         sink = pa.BufferOutputStream()
         parquet.write_table(table, sink, compression="zstd")
         self._write(_name(part), sink.getvalue())
-        self._clear(part)
+        for info in self._system.get_file_info(self._marks(part)):
+            if info.type is fs.FileType.File:
+                self._system.delete_file(info.path)
 
     def parts(self) -> set[int]:
         """Numbers of the parts that are there."""
         return {part for name in self._names() if (part := _number(name)) is not None}
 
-    def failures(self) -> int:
-        """How many of the photos have an error."""
-        failed = 0
-        for part in self.parts():
-            with self._system.open_input_file(f"{self._path}/{_name(part)}") as stream:
-                errors = parquet.read_table(stream, columns=["error"])["error"]
-            failed += len(errors) - errors.null_count
-        return failed
+    def failures(self, part: int) -> int:
+        """How many photos of a part have an error."""
+        with self._system.open_input_file(f"{self._path}/{_name(part)}") as stream:
+            errors = parquet.read_table(stream, columns=["error"])["error"]
+        return len(errors) - int(errors.null_count)
 
     def _names(self) -> set[str]:
         infos = self._system.get_file_info(fs.FileSelector(self._path))
         return {info.base_name for info in infos if not info.base_name.startswith(".")}
 
-    def _clear(self, part: int | None = None) -> None:
-        """Forget what was begun of a part, or of all."""
-        start = "." if part is None else f".{_name(part)}"
+    def _clear(self) -> None:
+        """Remove what was begun and never finished."""
         for info in self._system.get_file_info(fs.FileSelector(self._path)):
-            if info.base_name.startswith(start) and _BEGUN in info.base_name:
+            if info.base_name.startswith(_HIDDEN):
                 self._system.delete_file(info.path)
+
+    def _marks(self, part: int) -> list[str]:
+        """One file for each time that a worker began with a part."""
+        return [f"{self._path}/.{_name(part)}.begun.{number}" for number in range(MOST_TRIES)]
 
     def _compare(self, plan: Plan) -> None:
         with self._system.open_input_file(f"{self._path}/{_PLAN}") as stream:

@@ -103,12 +103,13 @@ def score_on_ray(
         if part not in done
     ]
     task = Task(target, attributes, text, device, threads)
-    if items:
-        for row in _rows(items, portable, task, workers):
-            if progress is not None:
-                progress(row)
+    failed = sum(map(folder.failures, done))
+    for row in _rows(items, portable, task, workers) if items else ():
+        failed += row["failed"]
+        if progress is not None:
+            progress(row)
     lost = tuple(sorted(set(wanted) - folder.parts()))
-    return Outcome(len(names), folder.failures(), len(done), lost)
+    return Outcome(len(names), failed, len(done), lost)
 
 
 def _rows(

@@ -105,7 +105,7 @@ class TestWorker:
             if score.ok:
                 expected = score.to_dict() | {"user": None, "generic": None, "std": None}
                 assert row == expected | {"method": None, "error": None}
-        assert Output(str(output)).failures() == 1
+        assert Output(str(output)).failures(0) == 1
 
     def test_a_part_that_is_written_again_does_not_double_its_rows(self, worker, photos, output):
         worker = worker()
