@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from aesmamba_sdk.evaluate.report import Result, bar_table, show_table
-from benchmarks import floor, folder, library, memory, models, scan, serve
+from benchmarks import floor, folder, library, memory, models, scan, scanning, serve
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 
@@ -26,6 +26,7 @@ PARTS: dict[str, Callable[[Options], Result]] = {
     "scan": scan.measure,
     "folder": folder.measure,
     "library": library.measure,
+    "scanning": scanning.measure,
     "serve": serve.measure,
 }
 QUICK = Options(
@@ -40,8 +41,8 @@ QUICK = Options(
 )
 
 
-SLOW_PARTS = ("memory",)
-"""Only made quickly when they are asked for: a process for every network takes its time."""
+SLOW_PARTS = ("memory", "scanning")
+"""Only made quickly when they are asked for: processes and large libraries take their time."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,7 +86,7 @@ def write_hostile(folder: Path, count: int, *, seed: int = 0, bombs: int = 1) ->
         kind = kinds[number % len(kinds)]
         kind(hostile, f"{number:04}-{kind.__name__.strip('_')}")
     for number in range(bombs):
-        data = _png(11_000, 11_000, zeros=11_000 * (1 + 3 * 11_000))
+        data = _png(10_200, 10_200, zeros=10_200 * (1 + 3 * 10_200))
         hostile.add(hostile.good, f"bomb-within-limits-{number}.png", data)
     return hostile
 

@@ -24,7 +24,7 @@ from benchmarks.options import Options
 from benchmarks.timing import interleaved, threads
 
 WANTED = 20_000
-_USER, _RATINGS = "alice", 100
+USER, _RATINGS = "alice", 100
 _SPREAD = 0.01
 
 
@@ -40,23 +40,23 @@ def measure(options: Options) -> Result:
         AesMamba(device="cpu", home=Path(place, "home"), threads=count) as sdk,
     ):
         library = Path(place, "library")
-        _fill(sdk, library, options.cached)
-        method = sdk.personalize(_USER).method
+        fill(sdk, library, options.cached)
+        method = sdk.personalize(USER).method
         calls = {
             user: lambda user=user: _score(sdk, library, user or None, options.cached)
-            for user in ("", _USER)
+            for user in ("", USER)
         }
         rates = {
             user: options.cached / timing.seconds
             for user, timing in interleaved(calls, options.budget(4.0)).items()
         }
     table.add("everyone", "generic", rates[""])
-    table.add("one person", method, rates[_USER])
-    bar = Bar("photos a second from the cache, for another person", rates[_USER], WANTED)
+    table.add("one person", method, rates[USER])
+    bar = Bar("photos a second from the cache, for another person", rates[USER], WANTED)
     return Result("library", tables=[table], bars=[bar])
 
 
-def _fill(sdk: AesMamba, library: Path, count: int) -> None:
+def fill(sdk: AesMamba, library: Path, count: int) -> None:
     """Files, their features in the cache, and a person with ratings of some."""
     backbone, rng = sdk.backbone, np.random.default_rng(0)
     reference = backbone.reference
@@ -75,8 +75,8 @@ def _fill(sdk: AesMamba, library: Path, count: int) -> None:
     ]
     named = {path.stem: feature for path, feature in zip(paths, features, strict=True)}
     sdk.embeddings.remember(backbone.key, named, seen)
-    sdk.users.add(_USER)
-    sdk.ratings.save(_USER, [_rating(path, int(rng.integers(1, 6))) for path in paths[:_RATINGS]])
+    sdk.users.add(USER)
+    sdk.ratings.save(USER, [_rating(path, int(rng.integers(1, 6))) for path in paths[:_RATINGS]])
 
 
 def _rating(path: Path, stars: int) -> Rating:

@@ -21,6 +21,9 @@ class Options:
         states: N of these scans.
         photos: in each folder of photos; a day's outing, over which a cold start is spread.
         cached: photos in a library that was scored before.
+        unchanged: photos of a library that is scanned a second time.
+        ranked: photos of a library that is ranked for a person, from the cache.
+        hostile: files of a folder that is meant to do harm.
         megapixels: of the photos, a folder each.
         patience: multiplies the time that is spent on every figure.
     """
@@ -34,6 +37,9 @@ class Options:
     states: tuple[int, ...] = (1, 16)
     photos: int = 128
     cached: int = 20_000
+    unchanged: int = 10_000
+    ranked: int = 100_000
+    hostile: int = 1000
     megapixels: tuple[int, ...] = (24, 12)
     patience: float = 1.0
 

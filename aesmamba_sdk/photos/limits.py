@@ -15,8 +15,8 @@ A JPEG of 24 megapixels decodes at 1/8 of its scale for it. From 1024 pixels, sc
 photos rank alike (SRCC 0.998)."""
 MAX_PIXELS = 175_000_000
 """Larger photos are refused from their header, before anything is decoded."""
-MAX_BYTES = 480 * 2**20
-"""As are those whose pixels need more memory than this: 125 megapixels at 4 bytes each, while a
+MAX_BYTES = 400 * 2**20
+"""As are those whose pixels need more memory than this: 104 megapixels at 4 bytes each, while a
 JPEG that decodes at a smaller scale never comes near."""
 _AT_ONCE = 128 * 2**20
 
