@@ -7,6 +7,7 @@ failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import sys
+import warnings
 from typing import Any
 
 import click
@@ -57,6 +58,8 @@ def main() -> None:
       aesmamba personalize alice ./rated_photos
       aesmamba rank ~/Pictures/trip --user alice --top 20
     """
+    # Pillow warns of odd metadata and large photos; what cannot be used is named by ourselves.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     for stream in (sys.stdout, sys.stderr):
         # A file name need not be valid text; one such photo must not end the run.
         if hasattr(stream, "reconfigure"):

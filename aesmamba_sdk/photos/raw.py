@@ -20,9 +20,8 @@ _ORIENTATION_TAG = 0x0112
 _DNG_VERSION_TAG = 0xC612
 _KIND_TAG, _REDUCED = 0x00FE, 1
 _COLOURS_TAG, _MOSAIC = 0x0106, 32803
-_SENSOR_PIXEL = 2 + 2 + 1.5
-"""Bytes: as stored, as unpacked, and four colours of 16 bits for every four pixels, then three
-of 8."""
+_SENSOR_PIXEL = 5.8
+"""Bytes, measured: as stored, as unpacked, and four colours of 16 bits for every four pixels."""
 _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
 """EXIF's name for each of LibRaw's turns."""
 _SIDEWAYS = 5
