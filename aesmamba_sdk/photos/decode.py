@@ -19,6 +19,7 @@ from aesmamba_sdk.photos.colour import finished, upright_size
 from aesmamba_sdk.photos.formats import HEAD, recognise
 from aesmamba_sdk.photos.heif import open_heif
 from aesmamba_sdk.photos.limits import MAX_SIDE
+from aesmamba_sdk.photos.limits import MAX_PIXELS
 from aesmamba_sdk.photos.pixels import load_pixels
 from aesmamba_sdk.photos.raw import holds_raw, open_raw
 
@@ -135,13 +136,23 @@ def _named(name: str) -> Iterator[None]:
             f"{name} is not an image of a known format", code="photo_not_an_image"
         ) from error
     except Image.DecompressionBombError as error:
-        raise PhotoError(f"{name} is too large: {error}", code="photo_too_large") from error
+        raise PhotoError(
+            f"{name} is far above {MAX_PIXELS // 10**6} megapixels, the most that are accepted. "
+            "Save a smaller copy.",
+            code="photo_too_large",
+        ) from error
     except MemoryError as error:
         raise PhotoError(f"{name} does not fit in memory", code="photo_too_large") from error
     except Exception as error:
         raise PhotoError(
-            f"{name} is damaged or cut short: {error}", code="photo_truncated"
+            f"{name} is damaged or cut short: {_reason(error)}", code="photo_truncated"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What a decoder says; LibRaw says it in bytes."""
+    said = error.args[0] if error.args else ""
+    return said.decode(errors="replace") if isinstance(said, bytes) else str(error)
 
 
 def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> _Decoded:
