@@ -18,8 +18,7 @@ from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos.colour import finished, upright_size
 from aesmamba_sdk.photos.formats import HEAD, recognise
 from aesmamba_sdk.photos.heif import open_heif
-from aesmamba_sdk.photos.limits import MAX_SIDE
-from aesmamba_sdk.photos.limits import MAX_PIXELS
+from aesmamba_sdk.photos.limits import MAX_PIXELS, MAX_SIDE
 from aesmamba_sdk.photos.pixels import load_pixels
 from aesmamba_sdk.photos.raw import holds_raw, open_raw
 
