@@ -64,7 +64,8 @@ def save_toy(folder: Path, seed: int = 0, *, reference: bool = True) -> Path:
     network = model(seed)
     save_model(network, folder)
     if reference:
-        save_reference(folder, torch.randn(50, 24, generator=torch.Generator().manual_seed(seed)))
+        generator = torch.Generator().manual_seed(seed)
+        save_reference(folder, torch.randn(50, CONFIG.encoder.described, generator=generator))
     return folder
 
 

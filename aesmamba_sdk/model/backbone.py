@@ -25,9 +25,8 @@ from aesmamba_sdk.model.weights import read_arrays, read_config
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
-    from aesmamba_sdk.model.aesmamba import AesMamba
+    from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
     from aesmamba_sdk.model.network import Network, ReadText
 
 REFERENCE_FILE = "reference.safetensors"
@@ -89,11 +88,14 @@ class Backbone:
         return self.network.model
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
-        """f_v of RGB images, (len(images), d)."""
+        """What is kept of RGB images, (len(images), described): f_v, then what tastes read as well.
+
+        See :meth:`VMamba.describe`.
+        """
         return self.network.encode(images)
 
-    def encode(self, images: Sequence[Image.Image], encoder: nn.Module) -> Array:
-        """f_v of RGB images by a person's own encoder, (len(images), d)."""
+    def encode(self, images: Sequence[Image.Image], encoder: ImageEncoder) -> Array:
+        """As a call, by a person's own encoder."""
         return self.network.encode(images, encoder)
 
     def values(self, features: Array, text: ReadText | None = None) -> Array:
@@ -104,24 +106,38 @@ class Backbone:
         """Generic scores, (n, attributes), clipped to the scale.
 
         Args:
-            features: f_v, (n, d).
+            features: what is kept of photos, (n, described), or f_v alone.
             text: what :meth:`read` or :meth:`read_caption` gave, of all photos; ``None``: of the
                 photos alone.
         """
         return self._scores(features, text, self.config.attributes)
 
     def _scores(self, features: Array, text: ReadText | None, attributes: Sequence[str]) -> Array:
+        f_v = features[:, : self.config.encoder.features]
         if text is None:
-            scores = self._heads(features, attributes)
+            scores = self._heads(f_v, attributes)
         else:
-            scores = self.network.scores(features, text, attributes)
+            scores = self.network.scores(f_v, text, attributes)
         return scores.clip(self.config.scale.low, self.config.scale.high)
 
     @cached_property
     def reference(self) -> Array | None:
-        """f_v of photos that no weight was trained on, (photos, d); ``None`` without the file."""
+        """What is kept of photos that no weight was trained on; ``None`` without the file.
+
+        Raises:
+            CheckpointError: the file holds something else.
+        """
         file = self.folder / REFERENCE_FILE
-        return load_file(file)["features"].astype(np.float32) if file.is_file() else None
+        if not file.is_file():
+            return None
+        features: Array = load_file(file)["features"].astype(np.float32)
+        if features.shape[1:] != (self.config.encoder.described,):
+            raise CheckpointError(
+                f"{file} holds {features.shape[1:]} numbers a photo, the model keeps "
+                f"{self.config.encoder.described}: write it again with "
+                "`python -m aesmamba_sdk.train.reference`, or delete it and have no percentiles"
+            )
+        return features
 
     @cached_property
     def reference_values(self) -> Array | None:
@@ -138,7 +154,7 @@ class Backbone:
 
 
 def save_reference(folder: Path, features: torch.Tensor) -> None:
-    """Keep the features of held-out photos beside a model, in half precision."""
+    """Keep what a model's encoder describes of held-out photos beside it, in half precision."""
     file = folder / REFERENCE_FILE
     save_file({"features": features.half().contiguous().numpy()}, file)
     file.chmod(0o644)

@@ -56,6 +56,11 @@ class VMambaConfig:
         """Width d of the features F_v and f_v."""
         return self.dims[-1]
 
+    @property
+    def described(self) -> int:
+        """Width of what is kept of a photo: f_v, and a deviation for each channel at stride 16."""
+        return sum(self.dims[-2:])
+
     @classmethod
     def vanilla(cls, depths: tuple[int, ...], width: int) -> VMambaConfig:
         """The first published VMamba ("v0"), which the paper uses."""
@@ -85,6 +90,11 @@ class TransformersImageConfig:
     model_type: str
     features: int
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def described(self) -> int:
+        """Width of what is kept of a photo: f_v alone."""
+        return self.features
 
 
 EncoderConfig = VMambaConfig | TransformersImageConfig

@@ -20,6 +20,8 @@ SCORING_PARTS = ("encoder", "fusion", "heads")
 """All that a score depends on but the text encoder, whose words are stored with each person."""
 _DIGEST_BYTES = 8
 _NOT_IN_SCORES = ("name", "license", "reads")
+_DESCRIBED = "f_v, deviations at stride 16"
+"""What encoders keep of photos; whoever changes it orphans what was kept before."""
 
 
 def encoder_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> str:
@@ -31,12 +33,14 @@ def encoder_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) ->
     """
     described = config.to_dict()
     prepared = {key: described[key] for key in ("encoder", "image_size", "mean", "std")}
+    prepared["described"] = _DESCRIBED
     return _digest(prepared, weights, SCORING_PARTS[:1])
 
 
 def backbone_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> str:
     """Names everything a score depends on, the text encoder aside; arguments as above."""
     described = {k: v for k, v in config.to_dict().items() if k not in _NOT_IN_SCORES}
+    described["described"] = _DESCRIBED  # personal scores depend on it
     return _digest(described, weights, SCORING_PARTS)
 
 

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from aesmamba_sdk.errors import CheckpointError, SetupError
+from aesmamba_sdk.model.aesmamba import ImageEncoder
 from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.model.config import AesMambaConfig
 from aesmamba_sdk.model.folder import load_model, load_text_encoder
@@ -59,11 +60,11 @@ class Network:
     def config(self) -> AesMambaConfig:
         return self.model.config
 
-    def encode(self, images: Sequence[Image.Image], encoder: nn.Module | None = None) -> Array:
-        """f_v of RGB images by this or a person's own encoder, (len(images), d)."""
+    def encode(self, images: Sequence[Image.Image], encoder: ImageEncoder | None = None) -> Array:
+        """What this or a person's own encoder keeps of RGB images, (len(images), described)."""
         pixels = prepare(images, self.config).to(self.device)
         with self._encoding, torch.inference_mode():
-            return to_array((encoder or self.model.encoder)(pixels).mean((1, 2)))
+            return to_array((encoder or self.model.encoder).describe(pixels))
 
     @torch.inference_mode()
     def scores(self, features: Array, text: ReadText, attributes: Sequence[str]) -> Array:

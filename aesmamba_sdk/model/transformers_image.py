@@ -52,6 +52,11 @@ class TransformersImage(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return _token(self.network(images, **self._options))
 
+    def describe(self, images: Tensor) -> Tensor:
+        """What is kept of photos, (batch, d): f_v."""
+        f_v: Tensor = self(images).mean((1, 2))
+        return f_v
+
     def maps(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """What :meth:`forward` gives, and the last map of each stride, (batch, h, w, channels)."""
         output = self.network(images, **self._options, output_hidden_states=True)

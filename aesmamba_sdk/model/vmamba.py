@@ -87,6 +87,21 @@ class VMamba(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return self.last_stage(self.trunk(images))
 
+    def describe(self, images: Tensor) -> Tensor:
+        """What is kept of photos: f_v, then how far each channel at stride 16 varies over a photo.
+
+        The heads read f_v. Tastes read both: how a picture is made up, its contrasts and patterns,
+        is lost in the mean over it.
+
+        Returns:
+            (batch, d + channels of the last stage but one); f_v alone of a single stage.
+        """
+        x = self.trunk(images)
+        f_v = self.last_stage(x).mean((1, 2))
+        if len(self.stages) == 1:
+            return f_v
+        return torch.cat([f_v, x.flatten(1, 2).std(1, correction=0)], 1)
+
 
 class VSSBlock(nn.Module):
     """x + SS2D(LN(x)), then x + MLP(LN(x)) where there is an MLP."""

@@ -72,9 +72,13 @@ class PersonalNetwork(nn.Module):
         return scores[:, 0]
 
     def raw_scores(self, features: Array) -> Vector:
-        """(n, d) f_v to raw scores (n,), in numpy."""
+        """What the backbone keeps of photos, (n, described), to raw scores (n,), in numpy."""
         with torch.inference_mode():
-            return to_array(self.from_features(torch.from_numpy(features))).astype(np.float64)
+            return to_array(self.from_features(self.f_v(features))).astype(np.float64)
+
+    def f_v(self, features: Array) -> Tensor:
+        """The part of what the backbone keeps of photos that fusion and heads read, (n, d)."""
+        return torch.from_numpy(features)[:, : self.text.shape[-1]]
 
     def encoder_key(self, config: AesMambaConfig) -> str:
         """What features of this person's own encoder are cached under."""

@@ -32,7 +32,7 @@ from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
-from aesmamba_sdk.train.views import embed, predict
+from aesmamba_sdk.train.views import describe, predict
 
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
@@ -178,7 +178,7 @@ def main() -> None:
     test = para("test", cache)
     finished = assemble(model, size, seed)
     save_model(finished, options.save, dtype=STORED)
-    save_reference(options.save, embed(finished, test, size))
+    save_reference(options.save, describe(finished, test, size))
 
 
 if __name__ == "__main__":

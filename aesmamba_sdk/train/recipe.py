@@ -33,7 +33,7 @@ from aesmamba_sdk.train.start import Start, build
 from aesmamba_sdk.train.tasks import TASKS, Examples, Progress, Task, divide, gather
 from aesmamba_sdk.train.teachers import check_scores, open_teacher
 from aesmamba_sdk.train.trainer import Teacher, Trainer, asks_teacher
-from aesmamba_sdk.train.views import embed, predict
+from aesmamba_sdk.train.views import describe, predict
 
 MODEL_FOLDER = "model"
 _RUN_FILE = "run.json"
@@ -159,7 +159,7 @@ def train(
     )
     if devices.first:
         once, _ = held_out.photos.once()
-        reference = embed(model, once, arguments.image_size)
+        reference = describe(model, once, arguments.image_size)
         _keep(model, reference, _card(recipe, data, model, outcome), outcome.model)
     return outcome
 

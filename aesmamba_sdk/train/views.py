@@ -154,14 +154,23 @@ def score_all(
     return torch.cat(parts)
 
 
-@torch.inference_mode()
 def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
     """f_v of every example's photo at size x size, (examples, d); each photo is seen once."""
+    return _see(model, model.embed, photos, size)
+
+
+def describe(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
+    """As :func:`embed`, all that is kept of a photo, (examples, described)."""
+    return _see(model, model.encoder.describe, photos, size)
+
+
+@torch.inference_mode()
+def _see(model: AesMamba, look: Callable[[Tensor], Tensor], photos: PhotoSet, size: int) -> Tensor:
     model.eval()
     once, index = photos.once()
 
     def see(pixels: Tensor) -> Tensor:
-        return model.embed(normalize(pixels, model.config))
+        return look(normalize(pixels, model.config))
 
     return score_all(see, once, size, device=_device(model))[index]
 

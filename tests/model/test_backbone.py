@@ -10,7 +10,7 @@ import torch
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.backbone import Backbone
+from aesmamba_sdk.model.backbone import Backbone, save_reference
 from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.generic import GenericHeads, gelu
 from aesmamba_sdk.model.identity import as_weights, backbone_hash, encoder_hash
@@ -95,7 +95,7 @@ def test_the_network_is_built_once_a_photo_is_to_be_encoded(toy_model):
     features = opened.reference
     assert opened.scores(features).shape == (50, 2)
     assert not asked
-    assert opened([toy.photo(0.5, 0)]).shape == (1, 24)
+    assert opened([toy.photo(0.5, 0)]).shape == (1, 24 + 12)
     assert asked
 
 
@@ -105,3 +105,18 @@ def test_a_folder_written_anew_under_an_open_model_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="written anew") as caught:
         opened([toy.photo(0.5, 0)])
     assert caught.value.code == "model_changed"
+
+
+def test_heads_read_f_v_alone(toy_model):
+    opened = Backbone(toy_model, CPU)
+    other = opened.reference.copy()
+    other[:, 24:] += 1
+    np.testing.assert_array_equal(opened.scores(other), opened.scores(opened.reference))
+    np.testing.assert_array_equal(opened.scores(other[:, :24]), opened.scores(opened.reference))
+
+
+def test_reference_photos_of_another_description_are_refused(tmp_path):
+    toy.save_toy(tmp_path)
+    save_reference(tmp_path, torch.ones(5, 24))
+    with pytest.raises(CheckpointError, match=r"the model keeps 36: .*train\.reference"):
+        Backbone(tmp_path, CPU).reference  # noqa: B018

@@ -49,6 +49,23 @@ def test_trunk_and_last_stage_make_the_encoder(config):
 
 
 @CONFIGS
+def test_what_is_kept_of_a_photo_is_f_v_and_how_its_channels_vary(config):
+    model, images = encoder(config), torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        described, trunk = model.describe(images), model.trunk(images)
+        torch.testing.assert_close(described[:, :24], model(images).mean((1, 2)))
+    rows = trunk.reshape(2, -1, 12)
+    expected = (rows - rows.mean(1, keepdim=True)).square().mean(1).sqrt()
+    torch.testing.assert_close(described[:, 24:], expected)
+    assert described.shape[1] == config.described
+
+
+def test_a_single_stage_keeps_f_v_alone():
+    model = encoder(VMambaConfig(depths=(1,), dims=(12,)))
+    assert model.describe(torch.randn(2, 3, 32, 32)).shape == (2, model.config.described) == (2, 12)
+
+
+@CONFIGS
 @pytest.mark.parametrize("grad", [True, False])
 def test_the_encoder_depends_on_no_device(config, grad):
     """Every operator runs on ``meta``, so none asks for a CPU; mps takes the same path."""

@@ -189,7 +189,7 @@ from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.paths import user_folder
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 backbone = Backbone(Path({str(toy_model)!r}), torch.device("cpu"))
-x = np.ones((2, 24), np.float32)
+x = np.ones((2, 36), np.float32)
 PersonalScorer(Path({str(tmp_path)!r}), backbone).scores(x, x[:, 0])
 assert not {{"peft", "transformers"}} & set(sys.modules), "heavy imports"
 """
@@ -210,7 +210,7 @@ class TestFolder:
         network = PersonalNetwork(backbone.model, scorer.network.text, scorer.network.mask)
         opened = PeftModel.from_pretrained(network, str(tmp_path)).eval()
         with torch.no_grad():
-            features = torch.from_numpy(rated.features)
+            features = network.f_v(rated.features)
             assert torch.allclose(opened(features), scorer.network(features), atol=1e-5)
 
     def test_another_backbone_is_refused(self, backbone, tmp_path):
