@@ -84,7 +84,7 @@ def serve(
         raise click.UsageError("--no-token and a token: choose one")
     wanted = None if no_token else given or new_token()
     local = is_loopback(host)
-    hosts = {*LOOPBACK_NAMES, host, *allow_host} if local or allow_host else None
+    hosts = {*LOOPBACK_NAMES, *map(str.lower, (host, *allow_host))} if local or allow_host else None
     with AesMamba(model, device=device, threads=threads) as sdk, bound(host, port) as listener:
         app = create_app(sdk, token=wanted, hosts=hosts, settings=settings)
         _ = sdk.backbone.network  # loaded now, not by whoever asks first
