@@ -79,7 +79,7 @@ class AesMamba:
         self._model, self._device = model, device
         self._threads = threads or _threads_variable()
         self._loading = threading.RLock()
-        self._scorers: dict[tuple[str, int], PersonalScorer] = {}
+        self._scorers: dict[str, tuple[str, PersonalScorer]] = {}
 
     # The rooms, opened on first use.
 
@@ -508,6 +508,17 @@ class AesMamba:
         with self._loading:
             self._scorers.clear()
 
+    def model_folder(self, model: PersonalModel) -> Path:
+        """Where a personal model lies; one that another computer made is fetched first."""
+        from aesmamba_sdk.personalize.folder import new_version, write_files
+
+        folder = paths.personal_folder(self.home) / model.folder
+        if not folder.is_dir() and (files := self.models.files(model.user, model.version)):
+            # Another process may be faster; its copy is the same.
+            with suppress(PersonalizeError), new_version(folder) as partial:
+                write_files(partial, files)
+        return folder
+
     def close(self) -> None:
         """Close the files; using the object again opens them again."""
         for room in ("embeddings", "database"):
@@ -562,6 +573,8 @@ class AesMamba:
         report: PersonalizeReport,
     ) -> None:
         """Let a finished folder serve; if that is too late, leave nothing of it."""
+        from aesmamba_sdk.personalize.folder import read_files
+
         try:
             self.models.activate(
                 user,
@@ -571,6 +584,7 @@ class AesMamba:
                 backbone=record.backbone,
                 shots=record.shots,
                 report=report.to_dict(),
+                files=read_files(place),
             )
         except AesMambaError:  # another run was first, or the person was removed meanwhile
             shutil.rmtree(place, ignore_errors=True)
@@ -581,12 +595,14 @@ class AesMamba:
     def _scorer(self, model: PersonalModel) -> PersonalScorer:
         from aesmamba_sdk.personalize.scorer import PersonalScorer
 
-        key = (model.user, model.version)
         with self._loading:
-            if key not in self._scorers:
-                folder = paths.personal_folder(self.home) / model.folder
-                self._scorers[key] = PersonalScorer(folder, self.backbone)
-            return self._scorers[key]
+            # By folder, whose name is never used again: another process may have removed the
+            # person, and added one of that name.
+            folder, scorer = self._scorers.get(model.user, ("", None))
+            if scorer is None or folder != model.folder:
+                scorer = PersonalScorer(self.model_folder(model), self.backbone)
+                self._scorers[model.user] = model.folder, scorer
+            return scorer
 
     def _embed(
         self, photos: Iterable[PhotoSource], scorer: PersonalScorer | None

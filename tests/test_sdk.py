@@ -25,6 +25,7 @@ from aesmamba_sdk.errors import (
     UserNotFoundError,
 )
 from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.paths import DATABASE_VARIABLE
 from aesmamba_sdk.ratings import read_choices
 from aesmamba_sdk.scores import Scale
 from tests import toy
@@ -255,6 +256,31 @@ class TestPeople:
             sdk.rate("alice", photos[0], 9)
         with pytest.raises(PhotoError, match="not an image"):
             sdk.rate("alice", b"nonsense", 3)
+
+    def test_computers_that_share_a_database_share_personal_models(
+        self, toy_model, photos, table, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv(DATABASE_VARIABLE, f"sqlite:///{tmp_path / 'shared.db'}")
+        with (
+            AesMamba(toy_model, device="cpu", home=tmp_path / "one") as one,
+            AesMamba(toy_model, device="cpu", home=tmp_path / "two") as two,
+        ):
+            one.users.add("alice")
+            one.personalize("alice", table)
+            first = one.score(photos[0], user="alice")
+            assert first.method == "bayes"
+            assert two.score(photos[0], user="alice") == first
+            two.personalize("alice", toy.write_ratings(photos))
+            again = two.score(photos[0], user="alice")
+            assert again.value != first.value
+            assert one.score(photos[0], user="alice") == again
+            # The name may be another person's by now, and the version the same.
+            two.remove_user("alice")
+            two.users.add("alice")
+            dark = toy.write_ratings(photos, likes_light=False)
+            two.personalize("alice", dark)
+            assert one.score(photos[0], user="alice") == two.score(photos[0], user="alice")
+            assert one.score(photos[0], user="alice").value != first.value
 
     def test_whoever_is_removed_during_training_leaves_no_model(self, sdk, table, home):
         sdk.users.add("alice")

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aesmamba_sdk import paths
 from aesmamba_sdk.paths import DATABASE_VARIABLE
+from aesmamba_sdk.personalize.folder import read_files, write_files
 from aesmamba_sdk.sdk import AesMamba
 
 Files = dict[str, bytes]
@@ -37,7 +37,7 @@ def pack(sdk: AesMamba, user: str | None) -> Portable:
     Raises:
         UserNotFoundError: no such user.
     """
-    shared = _read_folder(sdk.backbone.folder)
+    shared = read_files(sdk.backbone.folder)
     if user is None:
         return Portable(shared)
     person = sdk.users.get(user)
@@ -48,7 +48,7 @@ def pack(sdk: AesMamba, user: str | None) -> Portable:
     return Portable(
         shared,
         person.name,
-        _read_folder(paths.personal_folder(sdk.home) / person.model.folder),
+        read_files(sdk.model_folder(person.model)),
         {name: record[name] for name in kept},
     )
 
@@ -59,24 +59,11 @@ def unpack(portable: Portable, place: Path, *, device: str, threads: int) -> Aes
     Whatever database this process was told to use, it is not: profiles stay where they are.
     """
     os.environ.pop(DATABASE_VARIABLE, None)
-    _write_folder(place / "model", portable.model)
+    write_files(place / "model", portable.model)
     home = place / "home"
     sdk = AesMamba(place / "model", device=device, home=home, threads=threads)
     if portable.user is not None:
         sdk.users.add(portable.user)
     if portable.user is not None and portable.record:
-        folder = paths.personal_folder(home) / portable.record["folder"]
-        _write_folder(folder, portable.personal)
-        sdk.models.activate(portable.user, **portable.record)
+        sdk.models.activate(portable.user, **portable.record, files=portable.personal)
     return sdk
-
-
-def _read_folder(folder: Path) -> Files:
-    files = sorted(file for file in folder.rglob("*") if file.is_file())
-    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
-
-
-def _write_folder(folder: Path, files: Files) -> None:
-    for name, data in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(data)

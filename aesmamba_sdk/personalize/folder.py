@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -136,6 +136,26 @@ def load_adapter(folder: Path) -> SavedAdapter:
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise _damaged(folder, error) from error
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """Every file by its name below ``folder``."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in files}
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """What :func:`read_files` read.
+
+    Raises:
+        PersonalizeError: a name leads out of the folder.
+    """
+    for name, data in files.items():
+        file = folder / name
+        if not file.resolve().is_relative_to(folder.resolve()):
+            raise PersonalizeError(f"the file {name!r} does not belong into {folder}")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)
 
 
 def folder_size(folder: Path) -> int:

@@ -20,6 +20,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -99,7 +100,21 @@ def create_tables(connection: Connection) -> None:
     tables.create_all(connection, checkfirst=False)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables,)
+def create_model_files(connection: Connection) -> None:
+    """The files of personal models, in the database as well."""
+    tables = MetaData()
+    Table("personal_models", tables, Column("id", Integer, primary_key=True))
+    files = Table(
+        "model_files",
+        tables,
+        Column("model_id", ForeignKey("personal_models.id", ondelete="CASCADE"), primary_key=True),
+        Column("name", Text, primary_key=True),
+        Column("data", LargeBinary, nullable=False),
+    )
+    files.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_tables, create_model_files)
 """All steps in order; the first has number 1."""
 
 

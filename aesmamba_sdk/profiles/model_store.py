@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import PureWindowsPath
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -13,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.profiles.database import Database
-from aesmamba_sdk.profiles.tables import ModelRow, UserRow, find_user
+from aesmamba_sdk.profiles.tables import ModelFileRow, ModelRow, UserRow, find_user
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,11 @@ class ModelStore:
         backbone: str,
         shots: int,
         report: dict[str, Any],
+        files: Mapping[str, bytes] = MappingProxyType({}),
     ) -> PersonalModel:
         """Record a model whose folder is complete and let it serve from now on.
+
+        ``files``, by name, are what the folder holds, for computers that share the database alone.
 
         Raises:
             UserNotFoundError: there is no such user.
@@ -107,6 +112,9 @@ class ModelStore:
             )
             session.add(row)
             session.flush()
+            session.add_all(
+                ModelFileRow(model_id=row.id, name=name, data=data) for name, data in files.items()
+            )
             return personal_model(row, owner.name)
 
     def use(self, user: str, version: int) -> PersonalModel:
@@ -129,6 +137,17 @@ class ModelStore:
             chosen = ModelRow.user_id == owner.id, ModelRow.version == version
             session.execute(update(ModelRow).where(*chosen).values(active=True))
             return personal_model(session.scalars(select(ModelRow).where(*chosen)).one(), user)
+
+    def files(self, user: str, version: int) -> dict[str, bytes]:
+        """What a model's folder holds, by name; nothing where that was never recorded.
+
+        Raises:
+            UserNotFoundError: there is no such user.
+        """
+        with self._database.read() as session:
+            model = _find(session, find_user(session, user), version)
+            rows = session.scalars(select(ModelFileRow).where(ModelFileRow.model_id == model))
+            return {row.name: row.data for row in rows}
 
     def active(self, user: str) -> PersonalModel | None:
         """The model that serves ``user``; ``None`` before the first.

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Double,
     ForeignKey,
     Index,
+    LargeBinary,
     Text,
     TypeDecorator,
     UniqueConstraint,
@@ -125,6 +126,18 @@ class ModelRow(Base):
     report: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime]
     active: Mapped[bool]
+
+
+class ModelFileRow(Base):
+    """A file of a personal model, for computers that share the database but not the folder."""
+
+    __tablename__ = "model_files"
+
+    model_id: Mapped[int] = mapped_column(
+        ForeignKey("personal_models.id", ondelete="CASCADE"), primary_key=True
+    )
+    name: Mapped[str] = mapped_column(primary_key=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class MigrationRow(Base):

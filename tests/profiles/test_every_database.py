@@ -11,16 +11,19 @@ from contextlib import suppress
 
 import pytest
 from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy.orm import Session
 
 from aesmamba_sdk.errors import SetupError, UserError
 from aesmamba_sdk.profiles.database import Database
 from aesmamba_sdk.profiles.migrations import MIGRATIONS, migrate
+from aesmamba_sdk.profiles.model_store import ModelStore
 from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
 from aesmamba_sdk.profiles.tables import MigrationRow, UserRow
 from aesmamba_sdk.profiles.users import Users
 from aesmamba_sdk.scores import UNIT_SCORES
 
 WRITERS = 10
+KNOWN = [migration.__name__ for migration in MIGRATIONS]
 
 
 def test_an_exception_drops_all_changes_of_its_transaction(database):
@@ -39,7 +42,10 @@ def test_each_migration_is_recorded_once(url, database):
     for opened in (database, Database(url)):
         with opened.read() as session:
             rows = session.scalars(select(MigrationRow)).all()
-        assert [(row.number, row.name) for row in rows] == [(1, "create_tables")]
+        assert [(row.number, row.name) for row in rows] == [
+            (1, "create_tables"),
+            (2, "create_model_files"),
+        ]
 
 
 def test_a_failing_migration_leaves_no_table_behind(database):
@@ -53,7 +59,7 @@ def test_a_failing_migration_leaves_no_table_behind(database):
         migrate(*engines, [*MIGRATIONS, half_done])
     with database.read() as session:
         assert not inspect(session.connection()).has_table("half_done")
-        assert len(session.scalars(select(MigrationRow)).all()) == 1
+        assert len(session.scalars(select(MigrationRow)).all()) == len(KNOWN)
     assert [user.name for user in Users(database).list()] == ["alice"]
 
 
@@ -65,12 +71,22 @@ def test_a_later_migration_is_applied_to_an_existing_database(database):
     migrate(database._reader, database._writer, [*MIGRATIONS, add_notes])
     with database.read() as session:
         assert inspect(session.connection()).has_table("notes")
-        assert session.scalars(select(MigrationRow.name)).all() == ["create_tables", "add_notes"]
+        assert session.scalars(select(MigrationRow.name)).all() == [*KNOWN, "add_notes"]
+
+
+def test_what_an_earlier_version_kept_stays(database):
+    migrate(database._reader, database._writer, MIGRATIONS[:1])
+    with Session(database._writer) as session, session.begin():
+        session.add(_row("alice"))
+    assert [user.name for user in Users(database).list()] == ["alice"]
+    model = {"folder": "alice/1", "method": "bayes", "backbone": "b", "shots": 9, "report": {}}
+    ModelStore(database).activate("alice", version=1, **model, files={"a.json": b"{}"})
+    assert ModelStore(database).files("alice", 1) == {"a.json": b"{}"}
 
 
 def test_a_database_newer_than_the_package_is_refused(url, database):
     migrate(database._reader, database._writer, [*MIGRATIONS, lambda connection: None])
-    with pytest.raises(SetupError, match=r"version 2.*up to 1: update aesmamba-sdk") as caught:
+    with pytest.raises(SetupError, match=r"version 3.*up to 2: update aesmamba-sdk") as caught:
         Users(Database(url)).list()
     assert caught.value.code == "database_newer"
 
@@ -111,7 +127,7 @@ def test_of_two_who_migrate_at_once_one_does_it_and_the_other_waits(url, databas
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(run, range(2)))
     with database.read() as session:
-        assert session.scalars(select(MigrationRow.name)).all() == ["create_tables", "add_notes"]
+        assert session.scalars(select(MigrationRow.name)).all() == [*KNOWN, "add_notes"]
 
 
 def test_threads_share_a_database(database):

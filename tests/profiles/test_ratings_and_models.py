@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from aesmamba_sdk.errors import PersonalizeError, RatingsError, UserNotFoundError
 from aesmamba_sdk.profiles.model_store import ModelStore
 from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
-from aesmamba_sdk.profiles.tables import ModelRow
+from aesmamba_sdk.profiles.tables import ModelFileRow, ModelRow
 from aesmamba_sdk.profiles.users import Users
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 
@@ -115,6 +115,17 @@ def test_the_first_model_is_version_one_and_serves(models, database):
     assert (model.user, model.folder, model.report) == ("alice", "alice/1", {"gain": 0.1})
     assert models.next_version("alice") == 2
     assert models.list("bob") == []
+
+
+def test_the_files_of_a_model_are_kept_until_the_person_is_removed(models, database):
+    files = {"head.safetensors": bytes(range(256)), "sub/personal.json": b"{}"}
+    activate(models, 1, files=files)
+    activate(models, 2)
+    assert models.files("alice", 1) == files
+    assert models.files("alice", 2) == models.files("alice", 3) == models.files("bob", 1) == {}
+    Users(database).remove("alice")
+    with database.read() as session:
+        assert session.scalars(select(ModelFileRow)).all() == []
 
 
 def test_a_newer_model_takes_the_place_of_the_active_one(models):
