@@ -11,6 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from aesmamba_sdk.pages.names import printable
+
 _MARK = re.compile(r"\{\{ (\w+) \}\}")
 
 
@@ -59,11 +61,6 @@ def json_in_html(data: Any) -> str:
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are none become a replacement character."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _hash_of(text: str) -> str:

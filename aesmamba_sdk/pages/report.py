@@ -18,7 +18,8 @@ from aesmamba_sdk.errors import PhotoError, SetupError
 from aesmamba_sdk.explain.explainer import explain_photo, thin_evidence
 from aesmamba_sdk.explain.heatmap import heat_map
 from aesmamba_sdk.explain.taste import attribute_ranks, liked_attributes, split_scores
-from aesmamba_sdk.pages.assets import joined, printable, self_contained
+from aesmamba_sdk.pages.assets import joined, self_contained
+from aesmamba_sdk.pages.names import common_folder, name_below, printable
 from aesmamba_sdk.pages.thumbnails import as_address, side_for, thumbnails
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.scores import Score, ScoreFailure
@@ -102,21 +103,14 @@ def write_report(
     """
     check_target(file)
     tell = progress or (lambda what, done, total: None)
-    pairs: list[Pair] = []
-    for pair in photos:
-        pairs.append(pair)
-        tell("photos", len(pairs), 0)
-        if len(pairs) > MOST_PHOTOS:
-            raise SetupError(
-                f"more than {MOST_PHOTOS:,} photos are too many for one page: report on folders "
-                "within",
-                code="report_too_large",
-            )
-    if not pairs:
-        raise SetupError("no photos to report on: name a folder that holds some", code="no_photos")
+    pairs = _collected(photos, tell)
     scores = list(scoring.score(pairs))
-    folder = _common_folder(scores)
-    named = list(map(_Named, _names(scores, folder), pairs, scores))
+    folder = common_folder(score.path for score in scores if score.path is not None)
+    names = (
+        f"photo {i}" if score.path is None else name_below(folder, score.path)
+        for i, score in enumerate(scores, 1)
+    )
+    named = list(map(_Named, names, pairs, scores))
     shown = [photo for photo in named if photo.score.value is not None]
     failed = [photo for photo in named if photo.score.error is not None]
     maps = _region_maps(scoring, shown, regions, tell)
@@ -138,6 +132,22 @@ def write_report(
         explained=len(maps),
         size=_replace(file, page),
     )
+
+
+def _collected(photos: Iterable[Pair], tell: Progress) -> list[Pair]:
+    pairs: list[Pair] = []
+    for pair in photos:
+        pairs.append(pair)
+        tell("photos", len(pairs), 0)
+        if len(pairs) > MOST_PHOTOS:
+            raise SetupError(
+                f"more than {MOST_PHOTOS:,} photos are too many for one page: report on folders "
+                "within",
+                code="report_too_large",
+            )
+    if not pairs:
+        raise SetupError("no photos to report on: name a folder that holds some", code="no_photos")
+    return pairs
 
 
 def check_target(file: Path) -> None:
@@ -234,27 +244,6 @@ def _region_maps(
             continue
         tell("regions", done, len(chosen))
     return maps
-
-
-def _common_folder(scores: Sequence[Score]) -> str:
-    """The folder that holds all photos; empty where there is none."""
-    folders = {os.path.dirname(os.path.abspath(s.path)) for s in scores if s.path is not None}  # noqa: PTH100, PTH120
-    try:
-        return os.path.commonpath(folders) if folders else ""
-    except ValueError:  # on several drives
-        return ""
-
-
-def _names(scores: Sequence[Score], folder: str) -> list[str]:
-    """Photos as they are called below ``folder``; images from memory are numbered."""
-    return [
-        f"photo {i}"
-        if score.path is None
-        else os.path.relpath(score.path, folder)
-        if folder
-        else score.path
-        for i, score in enumerate(scores, 1)
-    ]
 
 
 def _link(path: str | None, file: Path) -> str | None:

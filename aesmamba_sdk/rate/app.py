@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import threading
 from functools import lru_cache
 from typing import Annotated, Any, Literal
@@ -15,7 +14,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aesmamba_sdk.errors import AesMambaError
-from aesmamba_sdk.pages.assets import joined, printable, read_asset
+from aesmamba_sdk.pages.assets import joined, read_asset
+from aesmamba_sdk.pages.names import common_folder, name_below, printable
 from aesmamba_sdk.photos import load_image
 from aesmamba_sdk.rate.session import OFFERED, Learning, RatingSession
 from aesmamba_sdk.web.security import Guard, error_body
@@ -93,7 +93,8 @@ def _page() -> APIRouter:
 
 def _ratings(session: RatingSession) -> APIRouter:
     router = APIRouter()
-    names, decoding = _names(session), threading.Lock()
+    folder, decoding = common_folder(session.photos), threading.Lock()
+    names = [printable(name_below(folder, path)) for path in session.photos]
 
     @lru_cache(maxsize=_KEPT_PICTURES)
     def picture(photo: int, size: Size) -> bytes:
@@ -162,16 +163,6 @@ def _told(learning: Learning) -> dict[str, Any]:
         "error": error and {"code": error.code, "message": printable(error.message)},
         "ranking": [[photo.photo, photo.before, photo.after] for photo in learning.ranking],
     }
-
-
-def _names(session: RatingSession) -> list[str]:
-    """Photos as they are called below the folder that holds them all."""
-    folders = {os.path.dirname(os.path.abspath(path)) for path in session.photos}  # noqa: PTH100, PTH120
-    try:
-        common = os.path.commonpath(folders)
-    except ValueError:  # on several drives
-        return [printable(path) for path in session.photos]
-    return [printable(os.path.relpath(path, common)) for path in session.photos]
 
 
 def _first_part(connection: HTTPConnection) -> str:

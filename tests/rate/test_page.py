@@ -176,6 +176,11 @@ def test_after_the_last_photo_the_page_says_so(page, session):
     expect(page.get_by_role("button", name="Learn my taste")).to_be_disabled()
     page.get_by_role("button", name="Go back").click()
     expect(page.locator("#stars [aria-pressed=true]")).to_have_attribute("data-score", "2")
+    page.keyboard.press("ArrowRight")
+    expect(page.locator("#end")).to_be_visible()
+    page.keyboard.press("u")
+    expect(page.locator("#told")).to_contain_text("taken back")
+    assert page.locator("#rating").is_visible()
 
 
 def test_learning_shows_the_new_order_beside_the_old(page, session, sdk):

@@ -157,7 +157,7 @@ function tellWork(progress) {
 }
 
 function useKey(event) {
-  if (event.altKey || event.metaKey || byId("rating").hidden) return;
+  if (event.altKey || event.metaKey || (byId("rating").hidden && byId("end").hidden)) return;
   if (event.ctrlKey && event.key !== "z") return;
   const keys = { ArrowLeft: () => move(-1), ArrowRight: () => move(1), s: skip, u: undo, z: event.ctrlKey && undo, Backspace: undo };
   const score = Number(event.key);
