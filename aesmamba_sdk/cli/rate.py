@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aesmamba_sdk.cli.output import model_options, progress_bar, tell
-from aesmamba_sdk.cli.selection import selection_options
+from aesmamba_sdk.cli.output import model_options, tell
+from aesmamba_sdk.cli.selection import photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -59,7 +59,7 @@ def rate(
     from aesmamba_sdk.web.security import new_token
 
     with bound(_HOST, port) as listener, AesMamba(model, device=device, threads=threads) as sdk:
-        with progress_bar() as progress:
+        with photo_progress(photos, selection) as progress:
             session = RatingSession(sdk, user, photos, selection=selection, progress=progress)
         for failure in session.failures:
             tell(f"skipped: {failure.message}")

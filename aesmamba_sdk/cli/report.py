@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aesmamba_sdk.cli.output import model_options, progress_bar, tell
-from aesmamba_sdk.cli.selection import selection_options
+from aesmamba_sdk.cli.output import model_options, tell
+from aesmamba_sdk.cli.selection import photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -58,7 +58,8 @@ def report(
     """
     from aesmamba_sdk.sdk import AesMamba
 
-    with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
+    opened = AesMamba(model, device=device, threads=threads)
+    with opened as sdk, photo_progress(photos, selection) as progress:
         written = sdk.report(
             photos, output, user=user, regions=regions, selection=selection, progress=progress
         )

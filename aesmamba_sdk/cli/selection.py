@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from aesmamba_sdk.cli.output import progress_bar
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -35,3 +43,19 @@ def selection_options(command: Command) -> Command:
         return command(*arguments, selection=Selection(include, exclude), **rest)
 
     return run  # type: ignore[return-value]  # the same command, with options of its own
+
+
+@contextmanager
+def photo_progress(
+    photos: Sequence[Path], selection: Selection
+) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress bar that knows how many ``"photos"`` there are, where somebody watches it."""
+    from aesmamba_sdk.photos import count_photos
+
+    photo_count = count_photos(photos, selection) if sys.stderr.isatty() else 0
+    with progress_bar() as progress:
+
+        def tell(what: str, done: int, total: int) -> None:
+            progress(what, done, photo_count if what == "photos" else total)
+
+        yield tell

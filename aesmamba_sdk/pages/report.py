@@ -101,7 +101,7 @@ def write_report(
     Raises:
         SetupError: there are no photos or too many for a page, or the file cannot be written.
     """
-    check_target(file)
+    _check_target(file)
     tell = progress or (lambda what, done, total: None)
     pairs = _collected(photos, tell)
     scores = list(scoring.score(pairs))
@@ -150,7 +150,7 @@ def _collected(photos: Iterable[Pair], tell: Progress) -> list[Pair]:
     return pairs
 
 
-def check_target(file: Path) -> None:
+def _check_target(file: Path) -> None:
     """Refuse, before anything is computed, what could not or should not be written.
 
     Raises:
