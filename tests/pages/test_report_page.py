@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from PIL import Image
 
 from aesmamba_sdk import AesMamba
 from tests import toy
@@ -28,6 +29,9 @@ def place(toy_model, tmp_path_factory):
     """A report for alice, with hostile names and one broken photo, and what it should say."""
     folder = tmp_path_factory.mktemp("report")
     photos = toy.write_photos(folder / "trip", COUNT)
+    for photo in photos[::4]:  # a quarter upright
+        with Image.open(photo) as image:
+            image.rotate(90, expand=True).save(photo)
     if os.name == "posix":
         for photo, name in zip(photos, HOSTILE, strict=False):
             target = photo.parent / name
@@ -56,7 +60,7 @@ def first_names(page, count=12):
     return page.evaluate(
         """(count) => [...document.querySelectorAll("#sheet .cell")]
              .sort((a, b) => a.ariaPosInSet - b.ariaPosInSet).slice(0, count)
-             .map((cell) => cell.querySelector(".name").textContent)""",
+             .map((cell) => cell.querySelector(".name").title)""",
         count,
     )
 
@@ -169,6 +173,18 @@ def test_only_photos_in_view_are_in_the_document(report):
     report.evaluate("scrollTo(0, 0)")
     report.wait_for_selector(".cell[aria-posinset='2']")
     assert report.locator(".cell").first.bounding_box()["width"] > before
+
+
+def test_photos_of_any_shape_are_whole(report):
+    boxes = report.locator("#sheet .mat, .strip .mat").evaluate_all(
+        """mats => mats.map((mat) => {
+          const image = mat.firstChild;
+          const sides = [mat, image].flatMap((one) => [one.offsetWidth, one.offsetHeight]);
+          return [...sides, getComputedStyle(image).objectFit];
+        })"""
+    )
+    assert all((w, h) == (iw, ih) and abs(w - h) <= 1 for w, h, iw, ih, _ in boxes)
+    assert {fit for *_, fit in boxes} == {"contain"}
 
 
 def test_a_photo_is_explained(report, place):

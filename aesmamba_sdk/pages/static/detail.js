@@ -1,4 +1,6 @@
 // One photo, large, with what its score is made of.
+const LARGEST = 2.5;
+
 function startDetail(dialog, closed) {
   let photo = null, among = [], mapped = false;
 
@@ -38,9 +40,14 @@ function startDetail(dialog, closed) {
   }
 
   function shownPicture(map) {
-    const seen = mapped && map
-      ? element("img", { src: map, alt: `Regions of ${DATA.names[photo]} that raise its score in orange, those that lower it in blue` })
-      : picture(photo, describe(photo));
+    if (mapped && map) {
+      const told = `Regions of ${DATA.names[photo]} that raise its score in orange, those that lower it in blue`;
+      return element("div", { class: "mat large" }, element("img", { src: map, alt: told }));
+    }
+    const seen = picture(photo, describe(photo));
+    // On pages of many photos they are too small to be blown up further.
+    const [width, height] = DATA.sizes[photo] ?? [0, 0];
+    [seen.style.maxWidth, seen.style.maxHeight] = [`${LARGEST * width}px`, `${LARGEST * height}px`];
     return element("div", { class: "mat large" }, seen);
   }
 

@@ -16,6 +16,8 @@ function element(tag, properties = {}, ...children) {
 }
 
 const words = (name) => name.replaceAll("_", " ");
+/** The file of a photo: where there is little room, its folder would hide it. */
+const fileOf = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
 const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
 const percent = (share) => `${Math.round(100 * share)} %`;

@@ -18,7 +18,7 @@ function startRanking(names, open) {
       { type: "button", class: "tile", "aria-label": `${names[photo]}, score ${after.toFixed(2)}, ${way}`, onclick: () => open(photo) },
       small(photo),
       element("span", { class: "score" }, element("b", { text: after.toFixed(2) }), element("span", { class: up > 0 ? "up" : up < 0 ? "down" : "quiet", text: moved })),
-      element("span", { class: "name quiet", text: names[photo], title: names[photo] }),
+      element("span", { class: "name quiet", text: fileOf(names[photo]), title: names[photo] }),
     );
   }
 

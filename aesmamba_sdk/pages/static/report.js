@@ -13,7 +13,7 @@ function drawTile(photo, photos) {
     { type: "button", class: "tile", "aria-label": describe(photo), onclick: () => openDetail(photo, photos) },
     element("span", { class: "mat" }, picture(photo, "")),
     element("span", { class: "score" }, element("b", { text: score }), element("span", { class: direction || "quiet", text: extra })),
-    element("span", { class: "name quiet", text: DATA.names[photo], title: DATA.names[photo] }),
+    element("span", { class: "name quiet", text: fileOf(DATA.names[photo]), title: DATA.names[photo] }),
   );
 }
 
