@@ -125,6 +125,17 @@ class TestDoors:
             assert client.get("/v1/users", headers={"Host": "evil.example"}).status == 403
 
 
+def test_answers_are_sent_without_waiting_for_more(client):
+    connection, waits = http.client.HTTPConnection("127.0.0.1", client.port), []
+    for _ in range(30):  # the first ones are acknowledged at once, whatever the server does
+        started = time.perf_counter()
+        connection.request("GET", "/v1/health")
+        connection.getresponse().read()
+        waits.append(time.perf_counter() - started)
+    connection.close()
+    assert sorted(waits)[15] < 0.03
+
+
 class TestCommand:
     @pytest.fixture
     def run(self, toy_model):
