@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.profiles.users import Users
     from aesmamba_sdk.ratings import Choice, RatedPhotos
     from aesmamba_sdk.scoring import Scoring
+    from aesmamba_sdk.similar.photos import Similar
     from aesmamba_sdk.xmp.choices import Rejects
 
 THREADS_VARIABLE = "AESMAMBA_THREADS"
@@ -226,6 +227,35 @@ class AesMamba:
         """
         scores = self.score_many(photos, user=user, attributes=attributes, selection=selection)
         return ranked(scores, top)
+
+    def group_similar(
+        self,
+        scores: Iterable[Score],
+        *,
+        min_similarity: float | None = None,
+        progress: Progress | None = None,
+    ) -> list[list[Similar]]:
+        """Group scored files that show the same: copies, crops, bursts; the best first.
+
+        Args:
+            scores: of files; those with an error are left out.
+            min_similarity: to the best of a group, up to 1; ``similar.groups.SAME`` by default.
+            progress: is told how far it is.
+
+        Returns:
+            All photos, each in one group, most of them alone in theirs.
+        """
+        from aesmamba_sdk.similar.groups import SAME
+        from aesmamba_sdk.similar.photos import group_photos
+        from aesmamba_sdk.similar.sketch import Sketcher
+
+        return group_photos(
+            scores,
+            self._encoded,
+            self._telling(progress, Sketcher()),
+            self.backbone.reference,
+            SAME if min_similarity is None else min_similarity,
+        )
 
     def explain(self, photo: PhotoSource, *, user: str | None = None) -> Explanation:
         """Why a photo has its score: attributes, regions, and how the person differs from others.
@@ -630,11 +660,11 @@ class AesMamba:
         """Cached features, wherever the photos are now."""
         return self.embeddings.features(photo_ids, self.backbone.key)
 
-    def _telling(self, progress: Progress | None) -> Embed:
-        """:meth:`_encoded` that tells how far it is."""
+    def _telling(self, progress: Progress | None, encoder: ImageEncoder | None = None) -> Embed:
+        """Photos as an encoder sees them, the shared one by default; tells how far it is."""
 
         def embed(photos: Sequence[str]) -> Iterator[Embedded]:
-            for done, embedded in enumerate(self._encoded(photos), 1):
+            for done, embedded in enumerate(self._stream(photos, encoder or self.backbone), 1):
                 if progress is not None:
                     progress("photos", done, len(photos))
                 yield embedded

@@ -22,7 +22,7 @@ from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.rate import rate
 from aesmamba_sdk.cli.ratings import ratings
 from aesmamba_sdk.cli.report import report
-from aesmamba_sdk.cli.score import rank, score
+from aesmamba_sdk.cli.score import duplicates, rank, score
 from aesmamba_sdk.cli.serve import serve
 from aesmamba_sdk.cli.suggest import suggest
 from aesmamba_sdk.cli.train import train
@@ -69,6 +69,7 @@ def main() -> None:
 for _command in (
     demo,
     doctor,
+    duplicates,
     evaluate,
     explain,
     model,

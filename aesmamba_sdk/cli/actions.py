@@ -135,6 +135,9 @@ class Actions:
         tell(f"dry run, nothing written; {message}" if self.dry_run else message)
 
 
+NO_ACTIONS = Actions(None, None, False, None, None, "full", None, None, False)
+
+
 def action_options(command: Command) -> Command:
     """Options that choose among scored photos and write files, given as ``actions``."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aesmamba_sdk.cli.actions import Actions, action_options
+from aesmamba_sdk.cli.actions import NO_ACTIONS, Actions, action_options
 from aesmamba_sdk.cli.cluster import Engine, engine_options, score_on_cluster
 from aesmamba_sdk.cli.output import (
     Format,
@@ -31,6 +31,7 @@ from aesmamba_sdk.scores import ATTRIBUTES, Score, ranked
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
     from aesmamba_sdk.sdk import AesMamba
+    from aesmamba_sdk.similar.photos import Similar
 
 _COLUMNS = ("path", "schema", "model", "user", "value", "scale", "percentile", "generic", "std")
 CSV_COLUMNS = (
@@ -40,6 +41,7 @@ CSV_COLUMNS = (
     "error.code",
     "error.message",
 )
+GROUP_COLUMNS = ("group", "similarity", *CSV_COLUMNS)
 _SOME_FAILED = 1
 
 
@@ -170,21 +172,86 @@ def score(context: click.Context, request: _Request, engine: Engine) -> None:
 
 @click.command()
 @_photo_command
-def rank(context: click.Context, request: _Request) -> None:
+@click.option("--distinct", is_flag=True, help="Of photos that show the same, only the best.")
+def rank(context: click.Context, request: _Request, distinct: bool) -> None:
     """Rank photos from best to worst.
 
     \b
     Example:
       aesmamba rank ~/Pictures/trip --user alice --top 20
-      aesmamba rank ~/Pictures/trip --top 20 --copy-to ~/Pictures/best
+      aesmamba rank ~/Pictures/trip --distinct --top 20 --copy-to ~/Pictures/best
     """
     from aesmamba_sdk.culling import chosen
 
     with request.open() as sdk, _Tally() as tally:
         scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
         kept = chosen(scores, min_score=request.actions.min_score)
+        kept = _best_of_similar(kept, sdk) if distinct else kept
         tally.undone = request.answer(ranked(kept, request.actions.top), numbered=True)
     context.exit(tally.exit_code)
+
+
+@click.command()
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--user", help="Whose taste says which is best; nobody's by default.")
+@click.option(
+    "--min-similarity",
+    type=click.FloatRange(0.5, 1),
+    help="To the best of a group. Default: 0.8; 0.15 less within a minute.",
+)
+@selection_options
+@format_option
+@model_options
+@click.pass_context
+def duplicates(
+    context: click.Context,
+    /,
+    min_similarity: float | None,
+    form: Format | None,
+    **options: Any,
+) -> None:
+    """Find photos that show the same: copies, crops, bursts; the best of each group first.
+
+    \b
+    Example:
+      aesmamba duplicates ~/Pictures/trip
+      aesmamba duplicates ~/Pictures --user alice --format csv > groups.csv
+    """
+    request = _Request(
+        **options, attributes=False, text=None, actions=NO_ACTIONS, form=chosen_format(form)
+    )
+    with request.open() as sdk, _Tally() as tally:
+        scores = list(tally.count(request.scores(sdk), request.count()))
+        with progress_bar() as progress:
+            found = sdk.group_similar(scores, min_similarity=min_similarity, progress=progress)
+    groups = [group for group in found if len(group) > 1]
+    _write_groups(groups, request.form)
+    more = sum(map(len, groups)) - len(groups)
+    tell(f"{len(groups)} groups; {more} of {tally.scored} photos show what a better one shows")
+    context.exit(tally.exit_code)
+
+
+def _best_of_similar(scores: Iterable[Score], sdk: AesMamba) -> Iterator[Score]:
+    """The best of each group, and all errors."""
+    scores = list(scores)
+    with progress_bar() as progress:
+        groups = sdk.group_similar(scores, progress=progress)
+    yield from (group[0].score for group in groups)
+    yield from (s for s in scores if s.value is None)
+
+
+def _write_groups(groups: Sequence[Sequence[Similar]], form: Format) -> None:
+    numbered = [(i, photo) for i, group in enumerate(groups, 1) for photo in group]
+    if form == "table":
+        common = _common_folder([p.score for _, p in numbered])
+        shown = [
+            (i, _below(common, p.score), p.score.value, f"{p.similarity:.0%}") for i, p in numbered
+        ]
+        if shown:
+            write_table(f"{common or '.'}: the same", ["Group", "Photo", "Score", "Alike"], shown)
+        return
+    records = ({"group": i, "similarity": p.similarity} | p.score.to_dict() for i, p in numbered)
+    write_records(records, form, GROUP_COLUMNS)
 
 
 class _Tally:
@@ -229,16 +296,24 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     columns = (["#"] if numbered else []) + ["Photo", "Score", "Percentile"]
     columns += ["Generic", "±"] if personal else []
     columns += [name.replace("_", " ") for name in good[0].attributes or ()]
-    common = os.path.commonpath([os.path.dirname(s.path or "") for s in good])  # noqa: PTH120
+    common = _common_folder(good)
     rows = []
     for i, s in enumerate(good, 1):
         row: list[object] = [i] if numbered else []
-        row += [os.path.relpath(s.path or "", common or "."), s.value, _percent(s.percentile)]
+        row += [_below(common, s), s.value, _percent(s.percentile)]
         row += [s.generic, s.std] if personal else []
         row += list((s.attributes or {}).values())
         rows.append(row)
     whose = f" for {good[0].user} ({good[0].method})" if personal else ""
     write_table(f"{common or '.'}: scores{whose}, scale {good[0].scale}", columns, rows)
+
+
+def _common_folder(scores: Sequence[Score]) -> str:
+    return os.path.commonpath([os.path.dirname(s.path or "") for s in scores] or [""])  # noqa: PTH120
+
+
+def _below(folder: str, score: Score) -> str:
+    return os.path.relpath(score.path or "", folder or ".")
 
 
 def _percent(share: float | None) -> str:

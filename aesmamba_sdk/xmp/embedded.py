@@ -7,6 +7,7 @@ import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from aesmamba_sdk.xmp.packet import MAX_BYTES
 
 EXIF_RATING, EXIF_PERCENT = 0x4746, 0x4749
 """Windows' tags in the first image directory: stars 0-5, and the same as a percentage."""
+_EXIF_DIRECTORY, _TAKEN = 0x8769, 0x9003
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_KEYWORD = b"XML:com.adobe.xmp\0"
 _HEIF = frozenset([".heic", ".heif", ".hif"])
@@ -29,10 +31,12 @@ class Embedded:
     Attributes:
         packet: XMP, unparsed; the main packet of a JPEG, never its extension.
         exif: the first image directory, by tag.
+        taken: when the shutter was pressed, by the camera's clock; ``None`` where it is unknown.
     """
 
     packet: bytes | None
     exif: dict[int, Any]
+    taken: datetime | None = None
 
 
 def read_embedded(path: Path) -> Embedded:
@@ -61,7 +65,7 @@ def _read_image(stream: BinaryIO, suffix: str) -> Embedded:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bombs: nothing is decoded
         with Image.open(stream) as image:
-            return Embedded(_bytes(image.info.get("xmp")), dict(image.getexif()))
+            return _embedded(_bytes(image.info.get("xmp")), image.getexif())
 
 
 def _read_heif(stream: BinaryIO) -> Embedded | None:
@@ -71,29 +75,38 @@ def _read_heif(stream: BinaryIO) -> Embedded | None:
     except ImportError:
         return None
     info = pillow_heif.open_heif(stream).info
-    return Embedded(_bytes(info.get("xmp")), _directory(info.get("exif") or b""))
+    return _embedded(_bytes(info.get("xmp")), _directory(info.get("exif") or b""))
 
 
 def _bytes(value: Any) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def _directory(exif: bytes) -> dict[int, Any]:
+def _directory(exif: bytes) -> Image.Exif:
     directory = Image.Exif()
     directory.load(exif)
-    return dict(directory)
+    return directory
+
+
+def _embedded(packet: bytes | None, exif: Image.Exif) -> Embedded:
+    taken = exif.get_ifd(_EXIF_DIRECTORY).get(_TAKEN)
+    try:
+        time = datetime.strptime(str(taken).strip(" \0"), "%Y:%m:%d %H:%M:%S")
+    except ValueError:
+        time = None
+    return Embedded(packet, dict(exif), time)
 
 
 def _read_png(stream: BinaryIO) -> Embedded:
     """Pillow would have to decode the pixels to see what stands behind them."""
     packet: bytes | None = None
-    exif: dict[int, Any] = {}
+    exif = Image.Exif()
     for kind, size in _png_chunks(stream):
         if kind == b"iTXt" and size <= MAX_BYTES:
             packet = _png_xmp(stream.read(size)) or packet
         elif kind == b"eXIf" and size <= MAX_BYTES:
             exif = _directory(stream.read(size))
-    return Embedded(packet, exif)
+    return _embedded(packet, exif)
 
 
 def _png_chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:

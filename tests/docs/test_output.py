@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from aesmamba_sdk.cli import main
 from aesmamba_sdk.cli.actions import PLAN_COLUMNS
 from aesmamba_sdk.cli.ratings import RATING_COLUMNS
-from aesmamba_sdk.cli.score import CSV_COLUMNS
+from aesmamba_sdk.cli.score import CSV_COLUMNS, GROUP_COLUMNS
 from tests import toy
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "output.md"
@@ -55,6 +55,10 @@ def run(toy_model, monkeypatch):
 )
 def test_every_column_is_documented_in_its_place(heading, columns):
     assert tuple(documented(heading)) == columns
+
+
+def test_groups_come_before_the_columns_of_scores():
+    assert (*documented("`duplicates`"), *documented("`score` and `rank`")) == GROUP_COLUMNS
 
 
 def test_values_have_the_types_that_are_documented(run, tmp_path):
