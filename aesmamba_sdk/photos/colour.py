@@ -24,13 +24,17 @@ _TURNS = {
 _SIDEWAYS = (5, 6, 7, 8)
 
 
+def reduced(image: Image.Image, side: int) -> Image.Image:
+    """At eight bits, longest side at most ``side``, with the colours it had."""
+    return _bounded(_resizable(image), side)
+
+
 def finished(image: Image.Image, orientation: int, side: int = MAX_SIDE) -> Image.Image:
     """RGB in sRGB, upright, longest side at most ``side``; transparency is laid on white.
 
     Made smaller first: colours are then converted for few pixels.
     """
-    image = _bounded(_resizable(image), side)
-    image = _to_srgb(image)
+    image = _to_srgb(reduced(image, side))
     turn = _TURNS.get(orientation)
     return image if turn is None else image.transpose(turn)
 

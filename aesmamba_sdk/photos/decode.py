@@ -19,7 +19,7 @@ from aesmamba_sdk.photos.colour import finished, upright_size
 from aesmamba_sdk.photos.formats import HEAD, recognise
 from aesmamba_sdk.photos.heif import open_heif
 from aesmamba_sdk.photos.limits import MAX_PIXELS, MAX_SIDE
-from aesmamba_sdk.photos.pixels import load_pixels
+from aesmamba_sdk.photos.pixels import Pixels, load_pixels, orientation_of
 from aesmamba_sdk.photos.raw import holds_raw, open_raw
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PhotoSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
-
-_ORIENTATION_TAG = 0x0112
 
 
 @dataclass(frozen=True)
@@ -47,15 +45,6 @@ class Photo:
     width: int
     height: int
     path: str | None
-
-
-@dataclass(frozen=True)
-class _Decoded:
-    """Pixels as they were stored: their original size, and how they are to be turned."""
-
-    image: Image.Image
-    size: tuple[int, int]
-    orientation: int
 
 
 def load_photo(source: PhotoSource) -> Photo:
@@ -94,7 +83,7 @@ def _load(source: PhotoSource, side: int) -> Photo:
         name, image = "PIL image", source.copy()
     else:
         name, image = "array", _from_array(source)
-    return _finish(_Decoded(image, image.size, _orientation(image)), name, None, side)
+    return _finish(Pixels(image, image.size, orientation_of(image)), name, None, side)
 
 
 def _load_file(path: str, side: int) -> Photo:
@@ -154,34 +143,26 @@ def _reason(error: Exception) -> str:
     return said.decode(errors="replace") if isinstance(said, bytes) else str(error)
 
 
-def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> _Decoded:
+def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> Pixels:
     head = stream.read(HEAD)
     stream.seek(0)
     if not head:
         raise PhotoError(f"{name} is empty", code="photo_empty")
     kind = recognise(head, os.path.splitext(path or "")[1].lower())  # noqa: PTH122 -- not only paths
     if kind == "heif":
-        image = open_heif(stream, name)
-        return _Decoded(image, image.size, 1)
+        return open_heif(stream, name, side)
     if kind == "raw" or (kind == "tiff" and holds_raw(stream)):
-        return _Decoded(*open_raw(path or stream, name, side))
-    image = Image.open(stream)
-    return _Decoded(image, load_pixels(image, name, side), _orientation(image))
+        return open_raw(path or stream, name, side)
+    return load_pixels(Image.open(stream), name, side)
 
 
-def _orientation(image: Image.Image) -> int:
+def _finish(decoded: Pixels, name: str, path: str | None, side: int) -> Photo:
+    orientation = decoded.orientation or 1
     try:
-        return int(image.getexif().get(_ORIENTATION_TAG, 1))
-    except Exception:  # metadata may hold anything; a photo without any lies as it is
-        return 1
-
-
-def _finish(decoded: _Decoded, name: str, path: str | None, side: int) -> Photo:
-    try:
-        image = finished(decoded.image, decoded.orientation, side)
+        image = finished(decoded.image, orientation, side)
     except Exception as error:  # a profile or metadata block may break any decoder
         raise PhotoError(f"{name} cannot be converted to sRGB: {error}") from error
-    width, height = upright_size(decoded.size, decoded.orientation)
+    width, height = upright_size(decoded.size, orientation)
     digest = hashlib.blake2b(repr(image.size).encode(), digest_size=16)
     digest.update(image.tobytes())
     return Photo(image, digest.hexdigest(), width, height, path)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from PIL import Image
 
+from aesmamba_sdk.photos.colour import reduced
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
 
+_ORIENTATION_TAG = 0x0112
 _SCALED = 1 / 16
 """Bytes of a JPEG pixel that is decoded at 1/8: four for one in 64."""
 _PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3, "I": 5, "F": 5}
@@ -16,11 +18,24 @@ _PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3,
 _USUAL_PIXEL = 4
 
 
-def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> tuple[int, int]:
+class Pixels(NamedTuple):
+    """A decoded image as it was stored, of bounded size.
+
+    Attributes:
+        image: no longer than was asked for.
+        size: width and height of the original.
+        orientation: in EXIF's numbers; ``None`` where the image does not say.
+    """
+
+    image: Image.Image
+    size: tuple[int, int]
+    orientation: int | None
+
+
+def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
     """Decode an opened image; a JPEG at the smallest scale whose longest side is at least ``side``.
 
-    Returns:
-        Width and height of the original in pixels.
+    No other photo gets its memory before this one is small: the image itself is closed.
 
     Raises:
         PhotoError: it is too large, which is known before anything is decoded.
@@ -34,7 +49,19 @@ def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> tuple[in
         image.draft("RGB", (math.ceil(size[0] / scale), math.ceil(size[1] / scale)))
     with decoding.take(amount):
         image.load()
-    return size
+        orientation = orientation_of(image)
+        small = reduced(image, side)
+        if small is not image:
+            image.close()
+    return Pixels(small, size, orientation)
+
+
+def orientation_of(image: Image.Image) -> int | None:
+    """What its EXIF says. Of some PNGs this is known only when they are decoded."""
+    try:
+        return int(image.getexif()[_ORIENTATION_TAG])
+    except Exception:  # metadata may hold anything
+        return None
 
 
 def _bytes_of_pixel(image: Image.Image) -> float:

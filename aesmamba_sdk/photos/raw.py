@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, BinaryIO
 from PIL import Image
 
 from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.photos.colour import reduced
 from aesmamba_sdk.photos.formats import missing_extra
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
-from aesmamba_sdk.photos.pixels import load_pixels
+from aesmamba_sdk.photos.pixels import Pixels, load_pixels
 
 if TYPE_CHECKING:
     import rawpy
 
-_ORIENTATION_TAG = 0x0112
 _DNG_VERSION_TAG = 0xC612
 _KIND_TAG, _REDUCED = 0x00FE, 1
 _COLOURS_TAG, _MOSAIC = 0x0106, 32803
@@ -42,10 +42,8 @@ def holds_raw(stream: BinaryIO) -> bool:
     )
 
 
-def open_raw(
-    file: str | BinaryIO, name: str, side: int = MAX_SIDE
-) -> tuple[Image.Image, tuple[int, int], int]:
-    """The developed image, the size of the sensor's, and the EXIF orientation that both are in.
+def open_raw(file: str | BinaryIO, name: str, side: int = MAX_SIDE) -> Pixels:
+    """The developed image, with the size of the sensor's and the orientation that both are in.
 
     Args:
         file: a path, of which only what is needed is read; or all of its bytes.
@@ -75,13 +73,13 @@ def open_raw(
         turn = _ORIENTATIONS[sizes.flip] if 0 <= sizes.flip < len(_ORIENTATIONS) else 1
         preview = _preview(raw, name, side)
         if preview is not None:
-            return preview, size, _orientation_of(preview, size, turn)
+            return Pixels(preview.image, size, _orientation_of(preview, size, turn))
         with decoding.take(check_size(size, _SENSOR_PIXEL, name)):
             pixels = raw.postprocess(half_size=True, use_camera_wb=True, user_flip=0)
-        return Image.fromarray(pixels), size, turn
+            return Pixels(reduced(Image.fromarray(pixels), side), size, turn)
 
 
-def _preview(raw: rawpy.RawPy, name: str, side: int) -> Image.Image | None:
+def _preview(raw: rawpy.RawPy, name: str, side: int) -> Pixels | None:
     """The largest image that the camera put beside the data; ``None`` below the size kept."""
     import rawpy
 
@@ -95,19 +93,19 @@ def _preview(raw: rawpy.RawPy, name: str, side: int) -> Image.Image | None:
         image = Image.fromarray(thumb.data)
     if max(image.size) < MAX_SIDE:
         return None
-    load_pixels(image, name, side)
-    return image
+    return load_pixels(image, name, side)
 
 
-def _orientation_of(preview: Image.Image, size: tuple[int, int], turn: int) -> int:
+def _orientation_of(preview: Pixels, size: tuple[int, int], turn: int) -> int:
     """How a preview is to be turned: as its own metadata say, else as the sensor's data are.
 
     LibRaw gives previews without any those of the data. Some cameras stored such previews upright
     beside data that lie on their side: these are not turned once more.
     """
-    turn = int(preview.getexif().get(_ORIENTATION_TAG, turn))
-    square = preview.width == preview.height or size[0] == size[1]
-    alike = (preview.width > preview.height) == (size[0] > size[1])
+    turn = turn if preview.orientation is None else preview.orientation
+    width, height = preview.size
+    square = width == height or size[0] == size[1]
+    alike = (width > height) == (size[0] > size[1])
     return turn if turn < _SIDEWAYS or square or alike else 1
 
 
