@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
@@ -19,6 +21,9 @@ from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import PhotoSource
 
 _BATCH, _CACHED_BATCH = 16, 256
+_AHEAD, _AHEAD_AT_FIRST = 3, 6
+"""Batches on their way; the latter are enough to keep decoders busy while torch and the model are
+loaded. Decoded photos take half a megabyte each."""
 
 
 class ImageEncoder(Protocol):
@@ -60,6 +65,7 @@ class _Batch:
     known: dict[int, str] = field(default_factory=dict)
     features: dict[str, Feature] = field(default_factory=dict)
     decoding: dict[int, Future[Read]] = field(default_factory=dict)
+    encoding: Future[list[Embedded]] | None = None
 
 
 def embed_photos(
@@ -75,20 +81,72 @@ def embed_photos(
         sources: paths, bytes, images or arrays; read lazily, some batches ahead at most.
         encoder: called only for photos whose features are not cached.
         cache: read and filled.
-        threads: that decode; one per processor by default.
+        threads: that decode and encode; one per processor by default.
     """
-    sources = iter(sources)
-    pool = ThreadPoolExecutor(threads or os.cpu_count(), "decode")
+    pool = ThreadPoolExecutor(threads or os.cpu_count(), "photos")
+    ahead = _Ahead(iter(sources), encoder, cache, pool)
     try:
-        ahead = _start(list(islice(sources, _BATCH)), cache, encoder.key, pool.submit)
-        while ahead.sources:
-            batch = ahead
-            # Few at a time while photos are decoded, whose images are held; else as many as pay.
-            size = _BATCH if batch.decoding else _CACHED_BATCH
-            ahead = _start(list(islice(sources, size)), cache, encoder.key, pool.submit)
-            yield from _finish(batch, encoder, cache)
+        while (batch := ahead.next_batch()) is not None:
+            yield from batch
     finally:  # whoever stops early does not wait for photos that nobody will see
         pool.shutdown(cancel_futures=True)
+
+
+class _Ahead:
+    """The batches on their way, oldest first.
+
+    Decoding and encoding are jobs of one pool, each on one thread, so that all processors are
+    busy whichever of the two takes longer and no thread waits for others within a job. Only what
+    comes alone, like a single photo, is encoded on all threads.
+    """
+
+    def __init__(
+        self,
+        sources: Iterator[PhotoSource],
+        encoder: ImageEncoder,
+        cache: EmbeddingCache,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._sources, self._encoder, self._cache, self._pool = sources, encoder, cache, pool
+        self._batches: deque[_Batch] = deque()
+        self._ended = False
+        self._loaded = False
+
+    def next_batch(self) -> Iterable[Embedded] | None:
+        """What became of the oldest batch; ``None`` after the last."""
+        self._fill()
+        if not self._batches:
+            return None
+        self._encode_ahead()
+        batch = self._batches.popleft()
+        if batch.encoding is not None:
+            return batch.encoding.result()
+        # The first to be encoded loads the encoder, while others are being decoded.
+        self._loaded = self._loaded or bool(batch.decoding)
+        return _finish(batch, self._encoder, self._cache, alone=bool(self._batches))
+
+    def _fill(self) -> None:
+        """Begin to decode further batches, as far ahead as they may lie."""
+        most = _AHEAD if self._loaded else _AHEAD_AT_FIRST
+        while not self._ended and len(self._batches) < most:
+            # Few at a time while photos are decoded, whose images are held; else as many as pay.
+            decoding = not self._batches or bool(self._batches[-1].decoding)
+            sources = list(islice(self._sources, _BATCH if decoding else _CACHED_BATCH))
+            self._ended = not sources
+            if sources:
+                batch = _start(sources, self._cache, self._encoder.key, self._pool.submit)
+                self._batches.append(batch)
+
+    def _encode_ahead(self) -> None:
+        """Queue the encoding of batches whose photos will have been decoded by its turn."""
+        if not self._loaded or len(self._batches) < 2:
+            return
+        newest = None if self._ended else self._batches[-1]
+        for batch in self._batches:
+            if batch.decoding and batch.encoding is None and batch is not newest:
+                batch.encoding = self._pool.submit(
+                    _finish, batch, self._encoder, self._cache, alone=True
+                )
 
 
 def _start(
@@ -110,7 +168,10 @@ def _start(
     return batch
 
 
-def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iterator[Embedded]:
+def _finish(
+    batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache, *, alone: bool
+) -> list[Embedded]:
+    """Encode what was decoded; ``alone``: on this thread only."""
     errors: dict[int, PhotoError] = {}
     reads: dict[int, Read] = {}
     for i, decoding in batch.decoding.items():
@@ -123,26 +184,31 @@ def _finish(batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache) -> Iter
     features = batch.features
     if read:  # the same photo may be known from another file, or from the batch before
         features = features | cache.features(read.values(), encoder.key)
-    fresh = _encode_missing(reads.values(), features, encoder)
+    fresh = _encode_missing(reads.values(), features, encoder, alone)
     seen = [photo.seen for photo in reads.values() if photo.seen is not None]
     if fresh or seen:
         cache.remember(encoder.key, fresh, seen)
     features |= fresh
+    outcomes = []
     for i, source in enumerate(batch.sources):
         path = path_of(source)
         if i in errors:
-            yield Embedded(source, path, error=errors[i], fresh=True)
+            outcomes.append(Embedded(source, path, error=errors[i], fresh=True))
         else:
             decoded = i in reads and reads[i].image is not None
-            yield Embedded(source, path, ids[i], features[ids[i]], fresh=decoded)
+            outcomes.append(Embedded(source, path, ids[i], features[ids[i]], fresh=decoded))
+    return outcomes
 
 
 def _encode_missing(
-    photos: Iterable[Read], cached: dict[str, Feature], encoder: ImageEncoder
+    photos: Iterable[Read], cached: dict[str, Feature], encoder: ImageEncoder, alone: bool
 ) -> dict[str, Feature]:
     missing = {
         p.photo_id: p.image for p in photos if p.photo_id not in cached and p.image is not None
     }
     if not missing:
         return {}
-    return dict(zip(missing, encoder(list(missing.values())), strict=True))
+    from aesmamba_sdk.model.threads import one_thread  # with torch, for which few runs have to wait
+
+    with one_thread() if alone else nullcontext():
+        return dict(zip(missing, encoder(list(missing.values())), strict=True))

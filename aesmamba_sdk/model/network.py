@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -54,7 +55,8 @@ class Network:
             )
         self.model.encoder.to(device)
         pack(self.model.encoder)
-        self._encoding = threading.Lock()  # one batch at a time: more would only thrash the cores
+        # One batch at a time, unless it keeps to its thread: more would only thrash the cores.
+        self._encoding = threading.Lock()
 
     @property
     def config(self) -> AesMambaConfig:
@@ -63,7 +65,8 @@ class Network:
     def encode(self, images: Sequence[Image.Image], encoder: ImageEncoder | None = None) -> Array:
         """What this or a person's own encoder keeps of RGB images, (len(images), described)."""
         pixels = prepare(images, self.config).to(self.device)
-        with self._encoding, torch.inference_mode():
+        alone = self.device.type == "cpu" and torch.get_num_threads() == 1
+        with nullcontext() if alone else self._encoding, torch.inference_mode():
             return to_array((encoder or self.model.encoder).describe(pixels))
 
     @torch.inference_mode()

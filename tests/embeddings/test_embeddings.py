@@ -7,9 +7,12 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from aesmamba_sdk.embeddings import reading, stream
@@ -57,7 +60,8 @@ class Encoder:
         self.shown += len(images)
         return np.zeros((len(images), 3), np.float32)
 
-list(embed_photos(sys.argv[2:], Encoder(), EmbeddingCache(Path(sys.argv[1]))))
+cache = EmbeddingCache(Path(sys.argv[1]))
+list(embed_photos(sys.argv[2:], Encoder(), cache, threads=1))  # one batch after the other
 """
 
 
@@ -218,7 +222,51 @@ def test_sources_are_read_lazily(cache):
             yield Image.new("RGB", (4, 4))
 
     next(embed_photos(endless(), CountingEncoder(), cache))
-    assert len(taken) <= 2 * stream._BATCH
+    assert len(taken) <= stream._AHEAD_AT_FIRST * stream._BATCH
+
+
+def test_whoever_stops_early_does_not_wait_for_the_rest(cache):
+    class Slow:
+        """Takes its time to turn out to be no photo."""
+
+        @property
+        def shape(self):
+            time.sleep(0.05)
+
+    outcomes = embed_photos(
+        [toy.photo(0.5, 1)] * stream._BATCH + [Slow()] * 80, CountingEncoder(), cache, threads=2
+    )
+    next(outcomes)
+    started = time.perf_counter()
+    outcomes.close()
+    assert time.perf_counter() - started < 1  # the rest would take two seconds
+
+
+def test_many_photos_are_encoded_each_batch_on_a_thread_of_its_own_and_one_on_all(cache):
+    seen = []
+
+    class Watched(CountingEncoder):
+        def __call__(self, images):
+            seen.append((len(images), threading.current_thread().name, torch.get_num_threads()))
+            return super().__call__(images)
+
+    torch.set_num_threads(2)
+    try:
+        one = list(embed_photos([toy.photo(0.1, 0)], Watched(), cache, threads=2))
+        many = [toy.photo(0.5, i + 1) for i in range(5 * stream._BATCH)]
+        outcomes = list(embed_photos(many, Watched(), cache, threads=2))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert len(one) == 1
+    assert [o.source for o in outcomes] == many
+    assert np.array_equal(
+        features(outcomes), CountingEncoder()([load_photo(photo).image for photo in many])
+    )
+    here = threading.current_thread().name
+    assert seen[0] == (1, here, 2)
+    assert seen[1][1:] == (here, 1)  # it may have to load the encoder
+    assert all(name != here and count == 1 for _, name, count in seen[2:])
 
 
 def test_photos_behind_a_cached_library_are_decoded_a_few_at_a_time(tmp_path, cache, monkeypatch):

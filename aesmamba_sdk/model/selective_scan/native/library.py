@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.threads import openmp
 
 ISA_VARIABLE = "AESMAMBA_SCAN_ISA"
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")  # fastest first; baseline is NEON on ARM
@@ -132,16 +133,6 @@ def open_library() -> ScanLibrary:
 
 @cache
 def _torch_parallel() -> int | None:
-    """Address of torch's own ``GOMP_parallel``; ``None`` (one thread) where it has none.
-
-    Both GNU's and LLVM's runtime have it. A look-up through an opened library also searches what
-    that library was linked with, and so finds the very copy that torch calls.
-    """
-    folder = Path(torch.__file__).parent / "lib"
-    for name in ("libtorch_cpu.so", "libtorch_cpu.dylib"):
-        try:
-            function = ctypes.CDLL(str(folder / name)).GOMP_parallel
-        except (OSError, AttributeError):
-            continue
-        return ctypes.cast(function, ctypes.c_void_p).value
-    return None
+    """Address of torch's own ``GOMP_parallel``; ``None`` (one thread) where it has none."""
+    function = openmp("GOMP_parallel")
+    return None if function is None else ctypes.cast(function, ctypes.c_void_p).value
