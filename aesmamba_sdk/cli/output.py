@@ -149,6 +149,14 @@ def tell(message: str) -> None:
     click.echo(message, err=True)
 
 
+def tell_left_out(problems: Iterable[str], notes: Iterable[str]) -> None:
+    """What was not used, by mistake and on purpose."""
+    for problem in problems:
+        tell(f"skipped: {problem}")
+    for note in notes:
+        tell(f"note: {note}")
+
+
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     """A bar on standard error while it is a terminal; told (what, done, total).

@@ -14,7 +14,7 @@ from aesmamba_sdk.cli.output import (
     model_options,
     progress_bar,
     rating_options,
-    tell,
+    tell_left_out,
     write_records,
 )
 from aesmamba_sdk.personalize.methods import METHODS
@@ -103,10 +103,7 @@ def personalize(
             dry_run=dry_run,
             progress=progress,
         )
-    for problem in report.problems:
-        tell(f"skipped: {problem}")
-    for note in report.notes:
-        tell(f"note: {note}")
+    tell_left_out(report.problems, report.notes)
     if chosen_format(form) == "table":
         click.echo(describe(report))
     else:

@@ -16,6 +16,7 @@ from aesmamba_sdk.cli.output import (
     progress_bar,
     rating_options,
     tell,
+    tell_left_out,
     write_records,
 )
 from aesmamba_sdk.cli.output import write_table as show_table
@@ -81,10 +82,7 @@ def import_(
             dry_run=dry_run,
             progress=progress,
         )
-    for problem in found.problems:
-        tell(f"skipped: {problem}")
-    for note in found.notes:
-        tell(f"note: {note}")
+    tell_left_out(found.problems, found.notes)
     _show(user, list(found.ratings.values()), form)
     tell("dry run, nothing kept" if dry_run else f"kept {len(found.ratings)} ratings of {user}")
 

@@ -192,7 +192,7 @@ def rank(context: click.Context, request: _Request, distinct: bool) -> None:
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True)
+@click.argument("photos", nargs=-1, required=True, type=click.Path())
 @click.option("--user", help="Whose taste says which is best; nobody's by default.")
 @click.option(
     "--min-similarity",
