@@ -267,8 +267,7 @@ def test_hostile_names_are_text_and_nothing_is_fetched(report, place):
     assert [url for url in asked if not url.startswith("data:")] == [report.url]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1200), ("dark", 390)])
 def test_it_fits_is_still_and_accessible(browser, place, scheme, width):
     size = {"width": width, "height": 800}
     with open_tab(browser, color_scheme=scheme, viewport=size) as page:
