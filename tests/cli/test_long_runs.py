@@ -44,10 +44,10 @@ def test_whoever_does_not_watch_gets_no_bar(capsys):
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent otherwise")
 def test_ctrl_c_ends_cleanly_and_keeps_what_is_done(toy_model, tmp_path):
-    photos = toy.write_photos(tmp_path / "photos", 64)
-    # As many sources as it takes: the run is stopped by us, not by its end.
-    arguments = [str(photo) for photo in photos] + [str(tmp_path / "photos")] * 200
-    command = [sys.executable, "-c", COMMAND, "score", "--format", "jsonl", *arguments]
+    # More records than a pipe holds: the run waits to be read, and does not end before we stop it.
+    folder = tmp_path / ("long" * 50)
+    toy.write_photos(folder, 160)
+    command = [sys.executable, "-c", COMMAND, "score", "--format", "jsonl", str(folder)]
     environment = os.environ | {"AESMAMBA_MODEL": str(toy_model)}
     with subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

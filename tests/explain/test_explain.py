@@ -250,7 +250,7 @@ def test_the_record_is_strict_json_of_plain_types(sdk, photos, table):
 def test_what_cannot_be_explained_is_named(sdk, photos, table, tmp_path):
     with pytest.raises(PhotoError, match=r"gone\.jpg does not exist"):
         sdk.explain(tmp_path / "gone.jpg")
-    with pytest.raises(PhotoError, match="not a file"):
+    with pytest.raises(PhotoError, match="is a folder, not a photo"):
         sdk.explain(tmp_path)
     with pytest.raises(UserNotFoundError, match="nobody"):
         sdk.explain(photos[0], user="nobody")
