@@ -82,14 +82,15 @@ def write_photos(folder: Path, *, rated: bool) -> None:
 
 
 def write_ratings(folder: Path, taste: Taste, table: Path) -> None:
-    """A ratings.csv of every photo in ``folder``; crops of one photograph share a group."""
+    """A table of all photos in ``folder``, which lies beside it; crops of one share a group."""
     with table.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream)
         writer.writerow(["file", "score", "group"])
         for photo in sorted(folder.glob("*.jpg")):
             with Image.open(photo) as image:
                 score = taste.rate(image, _noise(photo.name))
-            writer.writerow([photo, score, photo.name.partition("-")[0]])
+            file = photo.relative_to(table.parent).as_posix()
+            writer.writerow([file, score, photo.name.partition("-")[0]])
 
 
 def _variations(image: Image.Image) -> Iterator[tuple[str, Image.Image]]:

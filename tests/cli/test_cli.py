@@ -9,7 +9,7 @@ import os
 import resource
 import subprocess
 import sys
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import click
 import pytest
@@ -22,6 +22,7 @@ from aesmamba_sdk.cli import main, sample_photos
 from aesmamba_sdk.cli.sample_photos import RATED, Taste, write_photos
 from aesmamba_sdk.cli.score import CSV_COLUMNS
 from aesmamba_sdk.model.selective_scan import choose_engine
+from aesmamba_sdk.ratings import read_ratings
 from tests import toy
 
 
@@ -294,6 +295,16 @@ class TestDemo:
                 loves, hates = (Taste(s, s).rate(image, 0.0) for s in (1.0, -1.0))
             assert loves + hates == pytest.approx(6, abs=0.5)
 
+    def test_kept_ratings_are_found_from_anywhere(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        kept = Path("kept")
+        (kept / "rated").mkdir(parents=True)
+        toy.photo(0.5, 0).save(kept / "rated" / "cat-whole-dark.jpg")
+        sample_photos.write_ratings(kept / "rated", Taste(1.0, 0.0), kept / "alice.csv")
+        monkeypatch.chdir("/")
+        rated = read_ratings(tmp_path / "kept" / "alice.csv")
+        assert [r.path for r in rated.items] == [tmp_path / "kept/rated/cat-whole-dark.jpg"]
+
     def test_a_missing_package_is_named(self, run, monkeypatch):
         monkeypatch.setattr(sample_photos, "find_spec", lambda package: None)
         result = run("demo")
@@ -303,8 +314,6 @@ class TestDemo:
 
 class TestModelAndDoctor:
     def test_a_public_file_becomes_a_named_model(self, run, photos):
-        from pathlib import Path
-
         parity = next((Path(__file__).parents[1] / "model" / "parity").glob("gen1*.pt*"))
         assert run("model", "import", parity, "--name", "mine").exit_code == 0
         assert "mine" in run("model", "list", "--format", "table").stdout
