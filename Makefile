@@ -28,8 +28,9 @@ $(TRITON): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[triton]"
 	touch $@
 
+# Two processes, each with one thread: threads of several would wait for one another.
 test: lint $(TRITON)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # Ten minutes; BENCH="models floor --quick" chooses.
 bench: $(STAMP)

@@ -360,7 +360,7 @@ def processor_seconds(*arguments) -> float:
 
 @pytest.mark.parametrize(
     ("arguments", "limit"),
-    [(["--help"], 0.3), (["user", "list"], 0.6), (["user", "add", "--help"], 0.6)],
+    [(["--help"], 0.3), (["user", "list"], 0.8), (["user", "add", "--help"], 0.8)],
 )
 def test_light_commands_start_at_once(arguments, limit):
     assert processor_seconds(*arguments) < limit

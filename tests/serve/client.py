@@ -7,7 +7,7 @@ import json
 import secrets
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,7 +54,10 @@ class Client:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             chunked = not isinstance(body, (bytes, str, type(None)))
-            connection.request(method, path, body, sent | (headers or {}), encode_chunked=chunked)
+            # A server that refuses closes the connection, perhaps while we are still sending.
+            with suppress(ConnectionError):
+                all_headers = sent | (headers or {})
+                connection.request(method, path, body, all_headers, encode_chunked=chunked)
             answer = connection.getresponse()
             return Answer(answer.status, answer.headers, answer.read())
         finally:
