@@ -116,6 +116,7 @@ def test_mouse_and_touch_do_the_same(page, session):
         assert shown(page) == expected
     page.get_by_role("button", name="Undo").click()
     expect(page.get_by_role("button", name="Undo")).to_be_disabled()
+    expect(page.locator("#told")).to_have_text(f"0 of {OFFERED} rated · taken back")
     assert session.ratings() == {}
 
 
