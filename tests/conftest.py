@@ -44,6 +44,21 @@ def toy_model(tmp_path_factory):
 
 
 @pytest.fixture
+def run(toy_model, monkeypatch):
+    """A command line, in this process; its output and exit code."""
+    from click.testing import CliRunner
+
+    from aesmamba_sdk.cli import main
+
+    monkeypatch.setenv(MODEL_VARIABLE, str(toy_model))
+
+    def invoke(*arguments, **options):
+        return CliRunner().invoke(main, [str(a) for a in arguments], **options)
+
+    return invoke
+
+
+@pytest.fixture
 def sdk(toy_model):
     from aesmamba_sdk import AesMamba
 

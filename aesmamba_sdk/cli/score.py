@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import selection_options
+from aesmamba_sdk.cli.selection import photo_progress, selection_options
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.scores import ATTRIBUTES, Score, ranked
 
@@ -82,12 +81,6 @@ class _Request:
             raise SetupError(
                 f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
             )
-
-    def count(self) -> int:
-        """How many photos there are to score, for those who watch; 0 where nobody does."""
-        from aesmamba_sdk.photos import count_photos
-
-        return count_photos(self.photos, self.selection) if sys.stderr.isatty() else 0
 
     def spread(self, engine: Engine) -> bool:
         """Score on a cluster; whether all photos have a score."""
@@ -164,7 +157,7 @@ def score(context: click.Context, request: _Request, engine: Engine) -> None:
     if engine.name == "ray":
         context.exit(0 if request.spread(engine) else _SOME_FAILED)
     with request.open() as sdk, _Tally() as tally:
-        scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
+        scores = request.actions.watch(tally.count(request, sdk))
         kept = chosen(scores, min_score=request.actions.min_score, top=request.actions.top)
         tally.undone = request.answer(kept, numbered=False)
     context.exit(tally.exit_code)
@@ -184,7 +177,7 @@ def rank(context: click.Context, request: _Request, distinct: bool) -> None:
     from aesmamba_sdk.culling import chosen
 
     with request.open() as sdk, _Tally() as tally:
-        scores = request.actions.watch(tally.count(request.scores(sdk), request.count()))
+        scores = request.actions.watch(tally.count(request, sdk))
         kept = chosen(scores, min_score=request.actions.min_score)
         kept = _best_of_similar(kept, sdk) if distinct else kept
         tally.undone = request.answer(ranked(kept, request.actions.top), numbered=True)
@@ -221,7 +214,7 @@ def duplicates(
         **options, attributes=False, text=None, actions=NO_ACTIONS, form=chosen_format(form)
     )
     with request.open() as sdk, _Tally() as tally:
-        scores = list(tally.count(request.scores(sdk), request.count()))
+        scores = list(tally.count(request, sdk))
         with progress_bar() as progress:
             found = sdk.group_similar(scores, min_similarity=min_similarity, progress=progress)
     groups = [group for group in found if len(group) > 1]
@@ -264,15 +257,16 @@ class _Tally:
     def exit_code(self) -> int:
         return _SOME_FAILED if self.failed or self.undone else 0
 
-    def count(self, scores: Iterable[Score], total: int) -> Iterator[Score]:
-        with progress_bar() as progress:
-            for s in scores:
+    def count(self, request: _Request, sdk: AesMamba) -> Iterator[Score]:
+        """The scores that are asked for."""
+        with photo_progress(request.photos, request.selection) as progress:
+            for s in request.scores(sdk):
                 if s.error is None:
                     self.scored += 1
                 else:
                     self.failed += 1
                     tell(f"skipped: {s.error.message}")
-                progress("photos", self.scored + self.failed, total)
+                progress("photos", self.scored + self.failed, 0)
                 yield s
 
     def __enter__(self) -> _Tally:

@@ -47,7 +47,7 @@ def selection_options(command: Command) -> Command:
 
 @contextmanager
 def photo_progress(
-    photos: Sequence[Path], selection: Selection
+    photos: Sequence[str | Path], selection: Selection
 ) -> Iterator[Callable[[str, int, int], None]]:
     """A progress bar that knows how many ``"photos"`` there are, where somebody watches it."""
     from aesmamba_sdk.photos import count_photos

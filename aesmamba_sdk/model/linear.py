@@ -18,6 +18,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from aesmamba_sdk.model.onednn import proven
+
 # Rows of the product that weights are packed for; other numbers gain nearly as much.
 _PACKED_ROWS = 512
 _packed = WeakTensorKeyDictionary()  # weight to its version and its packed copy
@@ -152,21 +154,17 @@ def _can_fuse(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
 @cache
 def _fused_linear() -> Any:
     """``mkldnn::_linear_pointwise``; ``None`` unless it is there and agrees with torch."""
-    try:
-        fused = torch.ops.mkldnn._linear_pointwise
-        if not torch.backends.mkldnn.is_available():
-            return None
-        with torch.inference_mode():
-            x = torch.linspace(-2, 2, 3 * 16).view(3, 16)
-            weight, bias = torch.linspace(-1, 1, 16 * 16).view(16, 16), torch.linspace(0, 1, 16)
-            want = F.linear(x, weight, bias)
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight, 3)
-            got = [
-                fused(x, packed, bias, "none", [], "") - want,
-                fused(x, weight, None, "none", [], "") + bias - want,
-                fused(x, weight, bias, "gelu", [], "none") - F.gelu(want),
-                fused.binary(x, x, weight, bias, "add") - (want + x),
-            ]
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return None
-    return fused if all(float(error.abs().max()) < 1e-5 for error in got) else None
+    return proven("_linear_pointwise", _linear_errors)
+
+
+def _linear_errors(fused: Any) -> list[Tensor]:
+    x = torch.linspace(-2, 2, 3 * 16).view(3, 16)
+    weight, bias = torch.linspace(-1, 1, 16 * 16).view(16, 16), torch.linspace(0, 1, 16)
+    want = F.linear(x, weight, bias)
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, 3)
+    return [
+        fused(x, packed, bias, "none", [], "") - want,
+        fused(x, weight, None, "none", [], "") + bias - want,
+        fused(x, weight, bias, "gelu", [], "none") - F.gelu(want),
+        fused.binary(x, x, weight, bias, "add") - (want + x),
+    ]

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.onednn import proven
 
 _STRIDES = (4, 8, 16, 32)
 _INT8_LOW = -128
@@ -139,16 +140,15 @@ def _can_fuse(x: Tensor, kernel: Tensor) -> bool:
 @cache
 def _fused_convolution() -> Any:
     """``mkldnn::_convolution_pointwise``; ``None`` unless it is there and agrees with torch."""
-    try:
-        fused = torch.ops.mkldnn._convolution_pointwise
-        with torch.inference_mode():
-            x = torch.linspace(-9, 9, 3 * 25).view(1, 3, 5, 5)
-            weight, bias = torch.linspace(-1, 2, 27).view(3, 1, 3, 3), torch.linspace(0, 1, 3)
-            want = F.conv2d(x, weight, bias, 2, 1, groups=3).clamp(0, 6)
-            got = fused(x, weight, bias, [1, 1], [2, 2], [1, 1], 3, "hardtanh", [0.0, 6.0], "")
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
-        return None
-    return fused if float((got - want).abs().max()) < 1e-5 else None
+    return proven("_convolution_pointwise", _convolution_errors)
+
+
+def _convolution_errors(fused: Any) -> list[Tensor]:
+    x = torch.linspace(-9, 9, 3 * 25).view(1, 3, 5, 5)
+    weight, bias = torch.linspace(-1, 2, 27).view(3, 1, 3, 3), torch.linspace(0, 1, 3)
+    want = F.conv2d(x, weight, bias, 2, 1, groups=3).clamp(0, 6)
+    got = fused(x, weight, bias, [1, 1], [2, 2], [1, 1], 3, "hardtanh", [0.0, 6.0], "")
+    return [got - want]
 
 
 def _read_graph(model: Any) -> tuple[list[_Layer], dict[int, tuple[Tensor, Tensor]]]:

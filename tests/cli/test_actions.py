@@ -7,23 +7,11 @@ import io
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from aesmamba_sdk.cli import main
 from aesmamba_sdk.cli.actions import PLAN_COLUMNS
 from aesmamba_sdk.xmp.packet import AESMAMBA, XMP, Packet
 from tests import toy
 from tests.xmp.apps import DARKTABLE
-
-
-@pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-
-    def invoke(*arguments):
-        return CliRunner().invoke(main, [str(a) for a in arguments])
-
-    return invoke
 
 
 @pytest.fixture

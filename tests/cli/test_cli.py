@@ -14,7 +14,6 @@ from pathlib import Path, PurePath
 import click
 import pytest
 import torch
-from click.testing import CliRunner
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
@@ -24,16 +23,6 @@ from aesmamba_sdk.cli.score import CSV_COLUMNS
 from aesmamba_sdk.model.selective_scan import choose_engine
 from aesmamba_sdk.ratings import read_ratings
 from tests import toy
-
-
-@pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-
-    def invoke(*arguments, **options):
-        return CliRunner().invoke(main, [str(a) for a in arguments], **options)
-
-    return invoke
 
 
 @pytest.fixture

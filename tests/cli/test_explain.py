@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
-from aesmamba_sdk.cli import main
 from aesmamba_sdk.cli.explain import describe
 from aesmamba_sdk.explain.explanation import Explanation, Split
 from aesmamba_sdk.scores import UNIT_SCORES, Score
@@ -16,9 +14,8 @@ from tests import toy
 
 
 @pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-    return lambda *arguments: CliRunner().invoke(main, ["explain", *map(str, arguments)])
+def run(run):
+    return lambda *arguments: run("explain", *arguments)
 
 
 @pytest.fixture

@@ -7,22 +7,15 @@ import io
 import json
 
 import pytest
-from click.testing import CliRunner
 
-from aesmamba_sdk.cli import main
 from tests import toy
 from tests.xmp.apps import DARKTABLE
 
 
 @pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-
-    def invoke(*arguments):
-        return CliRunner().invoke(main, [str(a) for a in arguments])
-
-    assert invoke("user", "add", "alice").exit_code == 0
-    return invoke
+def run(run):
+    assert run("user", "add", "alice").exit_code == 0
+    return run
 
 
 @pytest.fixture

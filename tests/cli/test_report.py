@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from click.testing import CliRunner
 
-from aesmamba_sdk.cli import main
 from tests import toy
 
 
 @pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-    return lambda *arguments: CliRunner().invoke(main, ["report", *map(str, arguments)])
+def run(run):
+    return lambda *arguments: run("report", *arguments)
 
 
 @pytest.fixture

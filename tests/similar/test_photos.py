@@ -10,22 +10,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
-from aesmamba_sdk.cli import main
 from tests import toy
-
-
-@pytest.fixture
-def run(toy_model, monkeypatch):
-    monkeypatch.setenv("AESMAMBA_MODEL", str(toy_model))
-
-    def invoke(*arguments):
-        return CliRunner().invoke(main, [str(a) for a in arguments])
-
-    return invoke
 
 
 @pytest.fixture
