@@ -46,7 +46,7 @@ def test_whoever_does_not_watch_gets_no_bar(capsys):
 def test_ctrl_c_ends_cleanly_and_keeps_what_is_done(toy_model, tmp_path):
     # More records than a pipe holds: the run waits to be read, and does not end before we stop it.
     folder = tmp_path / ("long" * 50)
-    toy.write_photos(folder, 160)
+    toy.write_photos(folder, 400)
     command = [sys.executable, "-c", COMMAND, "score", "--format", "jsonl", str(folder)]
     environment = os.environ | {"AESMAMBA_MODEL": str(toy_model)}
     with subprocess.Popen(
