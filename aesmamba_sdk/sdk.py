@@ -6,52 +6,36 @@ Nothing heavy is loaded before it is needed; one object may be shared between th
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from functools import cached_property
-from itertools import chain, tee
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aesmamba_sdk import paths
-from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
-from aesmamba_sdk.model.library import find_model
+from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import EVERYTHING, Selection, expand
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score, ranked
 
 if TYPE_CHECKING:
     import torch
 
-    from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
-    from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
+    from aesmamba_sdk.embeddings.cache import EmbeddingCache
     from aesmamba_sdk.explain.explanation import Explanation
     from aesmamba_sdk.model.backbone import Backbone
     from aesmamba_sdk.pages.report import WrittenReport
-    from aesmamba_sdk.personalize.folder import PersonalRecord
     from aesmamba_sdk.personalize.methods import Method
-    from aesmamba_sdk.personalize.scorer import PersonalScorer
     from aesmamba_sdk.personalize.suggest import Suggestion
-    from aesmamba_sdk.personalize.support import Embed, Gathered
+    from aesmamba_sdk.personalize.support import Gathered
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
     from aesmamba_sdk.profiles.model_store import ModelStore, PersonalModel
     from aesmamba_sdk.profiles.rating_store import Rating, RatingStore
     from aesmamba_sdk.profiles.users import Users
-    from aesmamba_sdk.ratings import Choice, RatedPhotos
-    from aesmamba_sdk.scoring import Scoring
+    from aesmamba_sdk.ratings import Choice
     from aesmamba_sdk.similar.photos import Similar
     from aesmamba_sdk.xmp.choices import Rejects
 
-THREADS_VARIABLE = "AESMAMBA_THREADS"
-_ALWAYS_THERE = ("auto", "cpu")
-
-Progress = Callable[[str, int, int], None]
-"""Told what is under way (``"photos"``, ``"training"``), how much is done, and of how much."""
+__all__ = ["AesMamba", "Progress"]
 
 
 class AesMamba:
@@ -76,73 +60,49 @@ class AesMamba:
         home: str | os.PathLike[str] | None = None,
         threads: int | None = None,
     ) -> None:
-        self.home = paths.home_folder(home)
-        self._model, self._device = model, device
-        self._threads = threads or _threads_variable()
-        self._loading = threading.RLock()
-        self._scorers: dict[str, tuple[str, PersonalScorer]] = {}
+        self._house = House(model, device, home, threads)
 
     # The rooms, opened on first use.
 
-    @cached_property
+    @property
+    def home(self) -> Path:
+        """The folder of all personal data."""
+        return self._house.home
+
+    @property
     def database(self) -> Database:
         """Users, ratings and personal models."""
-        from aesmamba_sdk.profiles.database import Database
+        return self._house.database
 
-        with self._loading:
-            return self.__dict__.get("database") or Database.open(self.home)
-
-    @cached_property
+    @property
     def users(self) -> Users:
         """People and their traits; see :meth:`remove_user` for removing all of a person."""
-        from aesmamba_sdk.profiles.users import Users
+        return self._house.users
 
-        return Users(self.database)
-
-    @cached_property
+    @property
     def ratings(self) -> RatingStore:
         """What people rated."""
-        from aesmamba_sdk.profiles.rating_store import RatingStore
+        return self._house.ratings
 
-        return RatingStore(self.database)
-
-    @cached_property
+    @property
     def models(self) -> ModelStore:
         """Personal models and which of them serve."""
-        from aesmamba_sdk.profiles.model_store import ModelStore
+        return self._house.models
 
-        return ModelStore(self.database)
-
-    @cached_property
+    @property
     def embeddings(self) -> EmbeddingCache:
         """Features of photos seen before."""
-        from aesmamba_sdk.embeddings.cache import EmbeddingCache
+        return self._house.embeddings
 
-        with self._loading:
-            known = self.__dict__.get("embeddings")
-            return known or EmbeddingCache(paths.embeddings_file(self.home))
-
-    @cached_property
+    @property
     def device(self) -> torch.device:
         """Where the shared model runs."""
-        import torch
+        return self._house.device
 
-        from aesmamba_sdk.model.network import choose_device
-
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)
-        return choose_device(self._device)
-
-    @cached_property
+    @property
     def backbone(self) -> Backbone:
         """The shared model."""
-        from aesmamba_sdk.model.backbone import Backbone
-
-        if self._device not in _ALWAYS_THERE:
-            self.device  # noqa: B018 -- one that is not there is told now, not at the first photo
-        with self._loading:
-            known = self.__dict__.get("backbone")
-            return known or Backbone(find_model(self._model, self.home), lambda: self.device)
+        return self._house.backbone
 
     # Scoring.
 
@@ -170,11 +130,8 @@ class AesMamba:
             UserNotFoundError: no such user.
             PersonalizeError: the user's model is damaged or made with another backbone.
         """
-        scoring = self._scoring(user, attributes, text)
-        embedded = next(self._embed([photo], scoring.personal))
-        if embedded[0].error is not None:
-            raise embedded[0].error
-        return next(scoring.score([embedded]))
+        scoring = self._house.scorings.of(user, attributes, text)
+        return next(scoring.score([self._house.scorings.embed_one(photo, scoring)]))
 
     def score_many(
         self,
@@ -204,11 +161,11 @@ class AesMamba:
                 several users' models encodes photos itself.
             CheckpointError, SetupError: as for :meth:`score`.
         """
-        found = expand(photos, selection)
+        found, scorings = expand(photos, selection), self._house.scorings
         if users is not None:
-            return self._score_for(found, users, attributes)
-        scoring = self._scoring(user, attributes, text)
-        return scoring.score(self._embed(found, scoring.personal))
+            return scorings.score_for(found, users, attributes)
+        scoring = scorings.of(user, attributes, text)
+        return scoring.score(scorings.embed(found, scoring))
 
     def rank(
         self,
@@ -251,8 +208,8 @@ class AesMamba:
 
         return group_photos(
             scores,
-            self._encoded,
-            self._telling(progress, Sketcher()),
+            self._house.stream,
+            self._house.telling(progress, Sketcher()),
             self.backbone.reference,
             SAME if min_similarity is None else min_similarity,
         )
@@ -275,10 +232,8 @@ class AesMamba:
         from aesmamba_sdk.explain.explainer import explain_photo
         from aesmamba_sdk.photos import load_photo
 
-        scoring = self._scoring(user, attributes=True)
-        embedded = next(self._embed([photo], scoring.personal))
-        if embedded[0].error is not None:
-            raise embedded[0].error
+        scoring = self._house.scorings.of(user, attributes=True)
+        embedded = self._house.scorings.embed_one(photo, scoring)
         return explain_photo(scoring, embedded, load_photo(photo).image)
 
     def report(
@@ -306,16 +261,17 @@ class AesMamba:
         """
         from aesmamba_sdk.pages.report import write_report
 
-        scoring = self._scoring(user, attributes=True)
+        scorings = self._house.scorings
+        scoring = scorings.of(user, attributes=True)
         rated = [] if user is None else self.ratings.list(user)
         return write_report(
             scoring,
-            self._embed(expand(photos, selection), scoring.personal),
+            scorings.embed(expand(photos, selection), scoring),
             Path(file),
             regions=regions,
             ratings={rating.photo_id: rating.score for rating in rated},
             progress=progress,
-            threads=self._threads,
+            threads=self._house.threads,
         )
 
     # People.
@@ -358,57 +314,22 @@ class AesMamba:
             RatingsError: no usable ratings are there.
             PersonalizeError: too few photos could be used, or another run for this user won.
         """
-        from aesmamba_sdk.personalize.fit import fit_personal
-        from aesmamba_sdk.personalize.folder import folder_size, new_version
-        from aesmamba_sdk.personalize.methods import REACH_OF
-        from aesmamba_sdk.personalize.support import Gathered, with_choices
-        from aesmamba_sdk.profiles.prompts import SubjectPrompt
-        from aesmamba_sdk.ratings import read_ratings
+        from aesmamba_sdk.house.learning import personalize
 
-        started = time.monotonic()
-        person = self.users.get(user)
-        gathered = Gathered()
-        if rated is not None:
-            read = read_ratings(Path(rated), scale=scale, rejects=rejects, unrated=unrated)
-            self._add_rated(gathered, person.name, read, not dry_run, progress)
-        gathered.add_stored(self.ratings.list(person.name), self._telling(progress), self._known)
-        if not gathered.ratings and not choices:
-            raise gathered.nothing(user)
-        if REACH_OF.get(method, "heads") != "heads":
-            gathered.keep_files()
-        support = gathered.support(shots, seed, self.backbone.config.scale)
-        if choices:
-            support = with_choices(support, choices, self._encoded, gathered.problems)
-        version = self.models.next_version(person.name)
-        # Named apart from what a killed run may have left, or another run is about to finish.
-        name = f"v{version:04}-{secrets.token_hex(4)}"
-        place = paths.user_folder(self.home, person.name) / name
-        with new_version(place, keep=not dry_run) as folder:
-            fitted = fit_personal(
-                folder,
-                self.backbone,
-                support,
-                SubjectPrompt(person.traits).for_model(),
-                method=method,
-                seed=seed,
-                progress=progress and (lambda done, total: progress("training", done, total)),
-            )
-            record = fitted.record
-            report = PersonalizeReport(
-                user=person.name,
-                version=None if dry_run else version,
-                method=record.method,
-                shots=record.shots,
-                seconds=round(time.monotonic() - started, 2),
-                **vars(fitted.evaluation),
-                trust=record.trust,
-                size=folder_size(folder),
-                problems=gathered.problems,
-                notes=gathered.notes + fitted.notes,
-            )
-        if not dry_run:
-            self._activate(person.name, version, place, record, report)
-        return report
+        return personalize(
+            self._house,
+            user,
+            rated,
+            shots=shots,
+            scale=scale,
+            rejects=rejects,
+            unrated=unrated,
+            choices=choices,
+            method=method,
+            seed=seed,
+            dry_run=dry_run,
+            progress=progress,
+        )
 
     def rate(
         self,
@@ -437,13 +358,9 @@ class AesMamba:
             PhotoError: the photo cannot be used.
             RatingsError: the score is not on its scale.
         """
-        from aesmamba_sdk.personalize.support import rating_of
+        from aesmamba_sdk.house.rating import rate
 
-        person = self.users.get(user)
-        embedded = next(self._stream([photo], self.backbone))
-        rating = rating_of(embedded, score, scale, name=name, source=source, group=group)
-        self.ratings.save(person.name, [rating])
-        return rating
+        return rate(self._house, user, photo, score, scale, name=name, source=source, group=group)
 
     def import_ratings(
         self,
@@ -470,14 +387,18 @@ class AesMamba:
             UserNotFoundError: no such user.
             RatingsError: no usable ratings are there.
         """
-        from aesmamba_sdk.personalize.support import Gathered
-        from aesmamba_sdk.ratings import read_ratings
+        from aesmamba_sdk.house.rating import import_ratings
 
-        person = self.users.get(user)
-        read = read_ratings(*map(Path, sources), scale=scale, rejects=rejects, unrated=unrated)
-        gathered = Gathered()
-        self._add_rated(gathered, person.name, read, not dry_run, progress)
-        return gathered
+        return import_ratings(
+            self._house,
+            user,
+            *sources,
+            scale=scale,
+            rejects=rejects,
+            unrated=unrated,
+            dry_run=dry_run,
+            progress=progress,
+        )
 
     def suggest(
         self,
@@ -498,33 +419,9 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
         """
-        import numpy as np
+        from aesmamba_sdk.house.suggesting import suggest
 
-        from aesmamba_sdk.personalize.fit import gather_evidence
-        from aesmamba_sdk.personalize.suggest import Suggestion, choose
-        from aesmamba_sdk.personalize.support import Gathered, unrated
-
-        stored = self.ratings.list(user)
-        gathered = Gathered()
-        gathered.add_stored(stored, self._encoded, self._known)
-        named = unrated(self._stream(expand(photos, selection), self.backbone), stored)
-        if not named:
-            return []
-        support = gathered.support(None, 0, self.backbone.config.scale)
-        evidence, _ = gather_evidence(self.backbone, support)
-        features = np.stack(
-            [embedded.feature for embedded in named if embedded.feature is not None]
-        )
-        generic = self.backbone.values(features)
-        posterior = evidence.posterior()
-        design = evidence.prior.design(features, generic)
-        scores, stds = posterior.predict(design)
-        rows, doubts = choose(posterior, design, count)
-        scale = self.backbone.config.scale
-        return [
-            Suggestion(str(named[i].path), scale.clip(float(scores[i])), float(stds[i]), doubt)
-            for i, doubt in zip(rows, doubts, strict=True)
-        ]
+        return suggest(self._house, user, expand(photos, selection), count)
 
     def remove_user(self, name: str) -> None:
         """Remove a person: traits, ratings and personal models, on disk as well.
@@ -532,164 +429,18 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
         """
-        name = self.users.get(name).name  # as it is kept: folders are named by it
-        self.users.remove(name)
-        shutil.rmtree(paths.user_folder(self.home, name), ignore_errors=True)
-        with self._loading:
-            self._scorers.clear()
+        self._house.remove_user(name)
 
     def model_folder(self, model: PersonalModel) -> Path:
         """Where a personal model lies; one that another computer made is fetched first."""
-        from aesmamba_sdk.personalize.folder import new_version, write_files
-
-        folder = paths.personal_folder(self.home) / model.folder
-        if not folder.is_dir() and (files := self.models.files(model.user, model.version)):
-            # Another process may be faster; its copy is the same.
-            with suppress(PersonalizeError), new_version(folder) as partial:
-                write_files(partial, files)
-        return folder
+        return self._house.scorings.folder(model)
 
     def close(self) -> None:
         """Close the files; using the object again opens them again."""
-        for room in ("embeddings", "database"):
-            if room in self.__dict__:
-                self.__dict__[room].close()
+        self._house.close()
 
     def __enter__(self) -> AesMamba:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    # How it is done.
-
-    def _scoring(self, user: str | None, attributes: bool, text: str | None = None) -> Scoring:
-        from aesmamba_sdk.scoring import Scoring
-
-        if user is None:
-            read = None if text is None else self.backbone.read_caption(text)
-            return Scoring(self.backbone, attributes=attributes, text=read)
-        if text is not None:
-            raise SetupError(
-                "a personal score reads who is asking, not what is said of the photo: leave out "
-                "the user or the text"
-            )
-        person = self.users.get(user)
-        personal = None if person.model is None else self._scorer(person.model)
-        return Scoring(self.backbone, person.name, personal, attributes)
-
-    def _score_for(
-        self, photos: Iterable[PhotoSource], users: Sequence[str], attributes: bool
-    ) -> Iterator[Score]:
-        """Every photo once for each person; features are read or computed once."""
-        scorings = [self._scoring(user, attributes) for user in users]
-        for scoring in scorings:
-            if scoring.personal is not None and scoring.personal.reencodes:
-                raise PersonalizeError(
-                    f"{scoring.user}'s model encodes photos itself: score them for this user "
-                    "alone, or personalize by another method",
-                    code="users_reencode",
-                )
-        streams = tee(self._embed(photos, None), len(scorings))
-        scores = [s.score(stream) for s, stream in zip(scorings, streams, strict=True)]
-        return chain.from_iterable(zip(*scores, strict=True))
-
-    def _activate(
-        self,
-        user: str,
-        version: int,
-        place: Path,
-        record: PersonalRecord,
-        report: PersonalizeReport,
-    ) -> None:
-        """Let a finished folder serve; if that is too late, leave nothing of it."""
-        from aesmamba_sdk.personalize.folder import read_files
-
-        try:
-            self.models.activate(
-                user,
-                version=version,
-                folder=place.relative_to(paths.personal_folder(self.home)).as_posix(),
-                method=record.method,
-                backbone=record.backbone,
-                shots=record.shots,
-                report=report.to_dict(),
-                files=read_files(place),
-            )
-        except AesMambaError:  # another run was first, or the person was removed meanwhile
-            shutil.rmtree(place, ignore_errors=True)
-            with suppress(OSError):
-                place.parent.rmdir()
-            raise
-
-    def _scorer(self, model: PersonalModel) -> PersonalScorer:
-        from aesmamba_sdk.personalize.scorer import PersonalScorer
-
-        with self._loading:
-            # By folder, whose name is never used again: another process may have removed the
-            # person, and added one of that name.
-            folder, scorer = self._scorers.get(model.user, ("", None))
-            if scorer is None or folder != model.folder:
-                scorer = PersonalScorer(self.model_folder(model), self.backbone)
-                self._scorers[model.user] = model.folder, scorer
-            return scorer
-
-    def _embed(
-        self, photos: Iterable[PhotoSource], scorer: PersonalScorer | None
-    ) -> Iterator[tuple[Embedded, Embedded]]:
-        """Each photo as the shared encoder sees it and as the user's does, mostly the same."""
-        if scorer is None or not scorer.reencodes:
-            for embedded in self._stream(photos, self.backbone):
-                yield embedded, embedded
-            return
-        first, second = tee(photos)
-        yield from zip(
-            self._stream(first, self.backbone), self._stream(second, scorer), strict=True
-        )
-
-    def _stream(self, photos: Iterable[PhotoSource], encoder: ImageEncoder) -> Iterator[Embedded]:
-        from aesmamba_sdk.embeddings.stream import embed_photos
-
-        return embed_photos(photos, encoder, self.embeddings, threads=self._threads)
-
-    def _encoded(self, photos: Sequence[str]) -> Iterator[Embedded]:
-        """Photos as the shared encoder sees them."""
-        return self._stream(photos, self.backbone)
-
-    def _known(self, photo_ids: Sequence[str]) -> dict[str, Feature]:
-        """Cached features, wherever the photos are now."""
-        return self.embeddings.features(photo_ids, self.backbone.key)
-
-    def _telling(self, progress: Progress | None, encoder: ImageEncoder | None = None) -> Embed:
-        """Photos as an encoder sees them, the shared one by default; tells how far it is."""
-
-        def embed(photos: Sequence[str]) -> Iterator[Embedded]:
-            for done, embedded in enumerate(self._stream(photos, encoder or self.backbone), 1):
-                if progress is not None:
-                    progress("photos", done, len(photos))
-                yield embedded
-
-        return embed
-
-    def _add_rated(
-        self,
-        gathered: Gathered,
-        user: str,
-        read: RatedPhotos,
-        keep: bool,
-        progress: Progress | None,
-    ) -> None:
-        gathered.problems += [f"{p.where}: {p.message}" for p in read.problems]
-        gathered.notes += read.notes
-        gathered.add_rated(read.items, self._telling(progress))
-        if keep:
-            self.ratings.save(user, gathered.ratings.values())
-
-
-def _threads_variable() -> int | None:
-    value = os.environ.get(THREADS_VARIABLE)
-    if not value:
-        return None
-    if not value.isdecimal() or int(value) < 1:
-        raise SetupError(f"{THREADS_VARIABLE}={value} is no positive number")
-    return int(value)

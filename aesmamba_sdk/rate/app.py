@@ -17,7 +17,8 @@ from aesmamba_sdk.errors import AesMambaError
 from aesmamba_sdk.pages.assets import joined, read_asset
 from aesmamba_sdk.pages.names import common_folder, name_below, printable
 from aesmamba_sdk.photos import load_image
-from aesmamba_sdk.rate.session import OFFERED, Learning, RatingSession
+from aesmamba_sdk.rate.session import OFFERED, Learned, RatingSession
+from aesmamba_sdk.runs import Run
 from aesmamba_sdk.web.security import Guard, error_body
 
 SIDES = {"large": 1600, "small": 320}
@@ -153,16 +154,21 @@ def _learning(session: RatingSession) -> APIRouter:
     return router
 
 
-def _told(learning: Learning) -> dict[str, Any]:
-    error = learning.error
-    return {
-        "state": learning.state,
-        "progress": learning.progress,
-        "report": learning.report,
-        "personalBefore": learning.personal_before,
-        "error": error and {"code": error.code, "message": printable(error.message)},
-        "ranking": [[photo.photo, photo.before, photo.after] for photo in learning.ranking],
-    }
+def _told(learning: Run[Learned] | None) -> dict[str, Any]:
+    """As the page reads it, which knows no queue: there is never more than one run."""
+    if learning is None:
+        return {"state": "idle"}
+    if not learning.finished:
+        return {"state": "running", "progress": learning.progress}
+    error, learned = learning.error, learning.result
+    told: dict[str, Any] = {"state": learning.state}
+    if error is not None:
+        told["error"] = {"code": error.code, "message": printable(error.message)}
+    if learned is not None:
+        told["report"] = learned.report.to_dict()
+        told["personalBefore"] = learned.personal_before
+        told["ranking"] = [[photo.photo, photo.before, photo.after] for photo in learned.ranking]
+    return told
 
 
 def _first_part(connection: HTTPConnection) -> str:

@@ -9,21 +9,21 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from aesmamba_sdk.errors import AesMambaError, PersonalizeError, SetupError
+from aesmamba_sdk.errors import PersonalizeError, SetupError
+from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import EVERYTHING, Selection
+from aesmamba_sdk.runs import Progress, Run, Runs
 from aesmamba_sdk.scores import Score, ScoreFailure
 
 if TYPE_CHECKING:
-    from aesmamba_sdk.sdk import AesMamba, Progress
+    from aesmamba_sdk.sdk import AesMamba
 
 OFFERED = 30
 """Photos offered at a time, and what a session begins with."""
 SOURCE = "aesmamba rate"
-
-State = Literal["idle", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,19 @@ class RankedPhoto:
     after: float
 
 
-@dataclass
-class Learning:
-    """How far personalizing is.
+@dataclass(frozen=True)
+class Learned:
+    """What learning changed.
 
     Attributes:
-        state: ``idle`` before the first run.
-        progress: what is under way, how much of it is done, and of how much (0: not known).
-        report: of the run, once done.
-        ranking: best first, once done.
+        report: of the run.
+        ranking: best first.
         personal_before: whether ``before`` was already this person's own score.
-        error: why it failed.
     """
 
-    state: State = "idle"
-    progress: tuple[str, int, int] | None = None
-    report: dict[str, Any] | None = None
-    ranking: list[RankedPhoto] = field(default_factory=list)
-    personal_before: bool = False
-    error: ScoreFailure | None = None
+    report: PersonalizeReport
+    ranking: list[RankedPhoto]
+    personal_before: bool
 
 
 class RatingSession:
@@ -69,6 +63,7 @@ class RatingSession:
     Attributes:
         photos: paths of those that can be read, in order; all else names them by their number.
         failures: why the others cannot.
+        learning: the latest run; ``None`` before the first.
 
     Raises:
         UserNotFoundError: no such user.
@@ -91,9 +86,9 @@ class RatingSession:
         self._numbers = {path: i for i, path in enumerate(self.photos)}
         self._offered: list[int] = []
         self._offering = threading.Lock()
-        self._learning = Learning()
+        self.learning: Run[Learned] | None = None
         self._starting = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._runs = Runs("personalize", "something went wrong: see the terminal")
 
     def _look(
         self,
@@ -184,48 +179,26 @@ class RatingSession:
             raise IndexError(f"no photo {photo}")
         return self.photos[photo]
 
-    @property
-    def learning(self) -> Learning:
-        return self._learning
-
     def learn(self) -> bool:
         """Personalize in the background; ``False`` where that is under way already."""
         with self._starting:
-            if self._learning.state == "running":
+            if self.learning is not None and not self.learning.finished:
                 return False
-            self._learning = Learning("running")
-            self._thread = threading.Thread(
-                target=self._learn, args=(self._learning,), name="personalize"
-            )
-            self._thread.start()
+            self.learning = self._runs.start(self._learn)
             return True
 
     def close(self) -> None:
         """Wait for learning that is under way."""
-        if self._thread is not None:
-            self._thread.join()
+        self._runs.close()
 
-    def _learn(self, learning: Learning) -> None:
-        def tell(what: str, done: int, total: int) -> None:
-            learning.progress = what, done, total
-
-        try:
-            tell("ranking", 0, 0)
-            before = self._scores_before()
-            report = self._sdk.personalize(self.user, progress=tell)
-            tell("ranking", 0, 0)
-            after = list(self._sdk.score_many(self.photos, user=self.user))
-            learning.ranking = _ranked(before, after)
-            learning.personal_before = before[0].method not in (None, "generic")
-            learning.report = report.to_dict()
-            learning.state = "done"
-        except AesMambaError as error:
-            learning.error = ScoreFailure(error.code, str(error))
-            learning.state = "failed"
-        except BaseException:
-            learning.error = ScoreFailure("error", "something went wrong: see the terminal")
-            learning.state = "failed"
-            raise
+    def _learn(self, tell: Progress) -> Learned:
+        tell("ranking", 0, 0)
+        before = self._scores_before()
+        report = self._sdk.personalize(self.user, progress=tell)
+        tell("ranking", 0, 0)
+        after = list(self._sdk.score_many(self.photos, user=self.user))
+        personal_before = before[0].method not in (None, "generic")
+        return Learned(report, _ranked(before, after), personal_before)
 
     def _scores_before(self) -> list[Score]:
         """As this person has them now; everyone's, where their model is of another backbone."""

@@ -2,75 +2,50 @@
 
 from __future__ import annotations
 
-import logging
 import secrets
 import threading
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from aesmamba_sdk.errors import AesMambaError
-from aesmamba_sdk.scores import ScoreFailure
+from aesmamba_sdk.personalize.report import PersonalizeReport
+from aesmamba_sdk.runs import Run, Runs
 from aesmamba_sdk.serve.errors import ApiError, busy
 from aesmamba_sdk.serve.settings import Settings
 
 if TYPE_CHECKING:
     from aesmamba_sdk.sdk import AesMamba
 
-logger = logging.getLogger(__name__)
-
-State = Literal["queued", "running", "done", "failed", "cancelled"]
 _RETRY_SECONDS = 10
 
 
-class _CancelledError(Exception):
-    """Raised inside a job, from its report of progress."""
-
-
-@dataclass
+@dataclass(frozen=True)
 class Job:
-    """One run of ``personalize``.
+    """One run of ``personalize``, asked about by its id.
 
     Attributes:
-        id: by which it is asked about.
         user: whose taste is learned.
-        state: how far it is.
-        progress: what is under way, how much of it is done, and of how much.
-        report: what it found, once done.
-        error: why it failed.
+        run: how far it is, and what it found.
     """
 
     user: str
+    run: Run[PersonalizeReport]
     id: str = field(default_factory=lambda: secrets.token_hex(8))
-    state: State = "queued"
-    progress: tuple[str, int, int] | None = None
-    created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
-    finished_at: datetime | None = None
-    report: dict[str, Any] | None = None
-    error: ScoreFailure | None = None
-    cancelled: threading.Event = field(default_factory=threading.Event, repr=False)
-    ran: Future[None] = field(default_factory=Future, repr=False)
-
-    @property
-    def finished(self) -> bool:
-        return self.finished_at is not None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; what does not apply yet is null."""
-        what = None
-        if self.progress is not None:
-            what = dict(zip(("what", "done", "total"), self.progress, strict=True))
-        error = self.error and {"code": self.error.code, "message": self.error.message}
+        run, what = self.run, None
+        finished_at = run.finished_at  # first: what has finished changes no more
+        if run.progress is not None:
+            what = dict(zip(("what", "done", "total"), run.progress, strict=True))
         return {
             "id": self.id,
             "user": self.user,
-            "state": self.state,
+            "state": run.state,
             "progress": what,
-            "created_at": self.created_at.isoformat(),
-            "finished_at": self.finished_at and self.finished_at.isoformat(),
-            "report": self.report,
-            "error": error,
+            "created_at": run.created_at.isoformat(),
+            "finished_at": finished_at and finished_at.isoformat(),
+            "report": run.result and run.result.to_dict(),
+            "error": run.error and {"code": run.error.code, "message": run.error.message},
         }
 
 
@@ -81,7 +56,7 @@ class Jobs:
         self._sdk, self._settings = sdk, settings
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
-        self._pool = ThreadPoolExecutor(1, "job")
+        self._runs = Runs("job", "the server failed; its log says why")
 
     def start(self, user: str, options: dict[str, Any]) -> Job:
         """Queue a run of ``personalize`` for this user.
@@ -90,15 +65,19 @@ class Jobs:
             UserNotFoundError: no such user.
             ApiError: too many wait (503).
         """
-        job = Job(self._sdk.users.get(user).name)
+        name = self._sdk.users.get(user).name
         with self._lock:
-            if sum(not other.finished for other in self._jobs.values()) >= self._settings.max_jobs:
+            unfinished = sum(not job.run.finished for job in self._jobs.values())
+            if unfinished >= self._settings.max_jobs:
                 raise busy("too many jobs wait already: try again later", _RETRY_SECONDS)
+            run = self._runs.start(
+                lambda progress: self._sdk.personalize(name, progress=progress, **options)
+            )
+            job = Job(name, run)
             self._jobs[job.id] = job
-            finished = [other.id for other in self._jobs.values() if other.finished]
+            finished = [other.id for other in self._jobs.values() if other.run.finished]
             for old in finished[: -self._settings.kept_jobs]:
                 del self._jobs[old]
-            job.ran = self._pool.submit(self._run, job, options)
         return job
 
     def get(self, job_id: str) -> Job:
@@ -117,9 +96,7 @@ class Jobs:
     def cancel(self, job_id: str) -> Job:
         """Stop a job, as soon as it reports its progress; one that has finished stays as it is."""
         job = self.get(job_id)
-        job.cancelled.set()
-        if job.ran.cancel():
-            self._finish(job, "cancelled")
+        job.run.cancel()
         return job
 
     def forget(self, user: str) -> None:
@@ -127,7 +104,8 @@ class Jobs:
         doomed = [job for job in self.list() if job.user == user]
         for job in doomed:
             self.cancel(job.id)
-        wait([job.ran for job in doomed])
+        for job in doomed:
+            job.run.wait()
         with self._lock:
             for job in doomed:
                 self._jobs.pop(job.id, None)
@@ -136,30 +114,4 @@ class Jobs:
         """Cancel all, and wait until none runs."""
         for job in self.list():
             self.cancel(job.id)
-        self._pool.shutdown()
-
-    def _run(self, job: Job, options: dict[str, Any]) -> None:
-        def progress(what: str, done: int, total: int) -> None:
-            job.progress = what, done, total
-            if job.cancelled.is_set():
-                raise _CancelledError
-
-        job.state = "running"
-        try:
-            report = self._sdk.personalize(job.user, progress=progress, **options)
-        except _CancelledError:
-            self._finish(job, "cancelled")
-        except AesMambaError as error:
-            self._finish(job, "failed", error=ScoreFailure(error.code, str(error)))
-        except Exception:
-            logger.exception("a job failed")
-            failure = ScoreFailure("internal", "the server failed; its log says why")
-            self._finish(job, "failed", error=failure)
-        else:
-            self._finish(job, "done", report=report.to_dict())
-
-    def _finish(self, job: Job, state: State, **outcome: Any) -> None:
-        with self._lock:
-            for name, value in outcome.items():
-                setattr(job, name, value)
-            job.state, job.finished_at = state, datetime.now(UTC)
+        self._runs.close()

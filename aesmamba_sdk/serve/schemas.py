@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from aesmamba_sdk.personalize.methods import Method
-from aesmamba_sdk.serve.jobs import State
+from aesmamba_sdk.runs import State
 
 Trait = Annotated[float | None, Field(ge=1, le=10)]
 Range = Annotated[list[float], Field(min_length=2, max_length=2, description="Low and high.")]

@@ -203,10 +203,8 @@ def test_learning_shows_the_new_order_beside_the_old(page, session, sdk):
     assert labels(".strip:nth-child(1) button") == everyone[:8]
     assert labels(".strip:nth-child(2) button") == now[:8]
     assert page.locator(".strip h3").all_inner_texts() == ["Best before, for everyone", "Best now"]
-    report = session.learning.report
-    assert (
-        f"agrees with yours at {report['srcc']:.2f}" in page.locator("#ranking-text").inner_text()
-    )
+    report = session.learning.result.report
+    assert f"agrees with yours at {report.srcc:.2f}" in page.locator("#ranking-text").inner_text()
     for i in range(3):
         label = page.locator(f".cell[aria-posinset='{i + 1}'] button").get_attribute("aria-label")
         up = everyone.index(now[i]) - i

@@ -30,7 +30,7 @@ def stars(path):
 
 def learned(session):
     assert session.learn()
-    session.close()
+    session.learning.wait()
     return session.learning
 
 
@@ -100,14 +100,14 @@ def test_learning_ranks_before_and_after(session, sdk, photos):
     everyone = {s.path: s.value for s in sdk.score_many(photos)}
     for photo in session.offered():
         session.rate(photo, stars(session.path(photo)))
-    first = learned(session)
-    assert (first.state, first.personal_before) == ("done", False)
-    assert first.report["shots"] == OFFERED
+    first = learned(session).result
+    assert not first.personal_before
+    assert first.report.shots == OFFERED
     assert [session.path(p.photo) for p in first.ranking] == [
         s.path for s in sdk.rank(photos, user="alice")
     ]
     assert all(p.before == everyone[session.path(p.photo)] for p in first.ranking)
-    again = learned(session)
+    again = learned(session).result
     assert again.personal_before
     assert [p.before for p in again.ranking] == [p.after for p in first.ranking]
 

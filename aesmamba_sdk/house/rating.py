@@ -1,0 +1,57 @@
+"""What people say of photos, one by one or read from what they rated elsewhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from aesmamba_sdk.house.rooms import House
+from aesmamba_sdk.personalize.support import Gathered, rating_of
+from aesmamba_sdk.photos import PhotoSource
+from aesmamba_sdk.profiles.rating_store import Rating
+from aesmamba_sdk.ratings import read_ratings
+from aesmamba_sdk.runs import Progress
+from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.xmp.choices import Rejects
+
+
+def rate(
+    house: House,
+    user: str,
+    photo: PhotoSource,
+    score: float,
+    scale: Scale,
+    *,
+    name: str,
+    source: str,
+    group: str,
+) -> Rating:
+    """See :meth:`aesmamba_sdk.AesMamba.rate`."""
+    person = house.users.get(user)
+    embedded = next(house.stream([photo]))
+    rating = rating_of(embedded, score, scale, name=name, source=source, group=group)
+    house.ratings.save(person.name, [rating])
+    return rating
+
+
+def import_ratings(
+    house: House,
+    user: str,
+    *sources: str | os.PathLike[str],
+    scale: Scale | None,
+    rejects: Rejects,
+    unrated: float,
+    dry_run: bool,
+    progress: Progress | None,
+) -> Gathered:
+    """See :meth:`aesmamba_sdk.AesMamba.import_ratings`."""
+    person = house.users.get(user)
+    read = read_ratings(*map(Path, sources), scale=scale, rejects=rejects, unrated=unrated)
+    gathered = Gathered(
+        problems=[f"{problem.where}: {problem.message}" for problem in read.problems],
+        notes=list(read.notes),
+    )
+    gathered.add_rated(read.items, house.telling(progress))
+    if not dry_run:
+        house.ratings.save(person.name, gathered.ratings.values())
+    return gathered

@@ -1,0 +1,216 @@
+"""From rated photos to the model that serves, or an error that leaves the one from before."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+
+import numpy as np
+import pytest
+
+from aesmamba_sdk import AesMamba
+from aesmamba_sdk.errors import (
+    PersonalizeError,
+    RatingsError,
+    UserNotFoundError,
+)
+from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.ratings import read_choices
+from tests import toy
+
+
+def test_a_taste_is_learned_from_a_table(sdk, photos, table):
+    sdk.users.add("alice", openness=4)
+    told = []
+    report = sdk.personalize("alice", table, progress=lambda *event: told.append(event))
+    assert (report.user, report.version, report.shots, report.problems) == ("alice", 1, 40, [])
+    assert report.srcc > report.generic_srcc
+    assert report.size < 1_000_000
+    assert {what for what, _, _ in told} == {"photos", "training"}
+    assert told[-1][1] == told[-1][2]
+    light = [toy.brightness(p) for p in photos]
+    personal = list(sdk.score_many(photos, user="alice"))
+    assert srcc([s.value for s in personal], light) > 0.8
+    assert [s.generic for s in personal] == [s.value for s in sdk.score_many(photos)]
+    assert all(s.std > 0 and s.method == "bayes" for s in personal)
+
+
+def test_opposite_tastes_rank_the_same_photos_the_other_way(sdk, photos, tmp_path):
+    for name, likes_light in (("alice", True), ("bob", False)):
+        rated = toy.write_photos(tmp_path / name, 40, seed=1)
+        sdk.users.add(name)
+        sdk.personalize(name, toy.write_ratings(rated, likes_light=likes_light))
+    alice, bob = ([s.value for s in sdk.score_many(photos, user=u)] for u in ("alice", "bob"))
+    assert srcc(alice, bob) < -0.5
+
+
+def test_choices_alone_teach_a_taste(sdk, photos, tmp_path):
+    order = sorted(photos, key=toy.brightness)
+    pairs = [(order[i + 6], order[i]) for i in range(14)]
+    lines = ["better,worse", *(f"{a.name},{b.name}" for a, b in pairs), "gone.png,000.png"]
+    table = photos[0].parent / "choices.csv"
+    table.write_text("\n".join(lines) + "\n")
+    sdk.users.add("alice")
+    report = sdk.personalize("alice", choices=read_choices(table))
+    assert (report.shots, report.method) == (0, "bayes")
+    assert "gone.png" in report.problems[0]
+    scores = [score.value for score in sdk.score_many(order, user="alice")]
+    generic = [score.value for score in sdk.score_many(order)]
+    assert srcc(scores, range(20)) > max(0.7, srcc(generic, range(20)))
+    with pytest.raises(PersonalizeError, match="not from choices"):
+        sdk.personalize("alice", choices=pairs, method="lora")
+
+
+def test_ratings_are_kept_and_count_the_next_time(sdk, table, tmp_path):
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    more = toy.write_ratings(toy.write_photos(tmp_path / "more", 10, seed=2))
+    assert sdk.personalize("alice", more).shots == 50
+    report = sdk.personalize("alice")
+    assert (report.shots, report.version) == (50, 3)
+    assert [m.version for m in sdk.models.list("alice") if m.active] == [3]
+
+
+def test_a_dry_run_leaves_nothing(sdk, photos, table, home):
+    sdk.users.add("alice")
+    report = sdk.personalize("alice", table, dry_run=True)
+    assert report.version is None
+    assert report.srcc > 0.5
+    assert sdk.ratings.list("alice") == []
+    assert sdk.score(photos[0], user="alice").method == "generic"
+    assert [f for f in (home / "personal").rglob("*") if f.is_file()] == []
+
+
+def test_shots_are_chosen_by_the_seed(sdk, table):
+    sdk.users.add("alice")
+    reports = [sdk.personalize("alice", table, shots=10, seed=s, dry_run=True) for s in (1, 1, 2)]
+    assert [r.shots for r in reports] == [10] * 3
+    assert reports[0].mae == reports[1].mae != reports[2].mae
+
+
+def test_bad_rows_and_photos_are_named_and_left_out(sdk, table):
+    folder = table.parent
+    (folder / "005.png").write_bytes(b"")
+    shutil.copy(folder / "001.png", folder / "copy.png")
+    with table.open("a") as stream:
+        stream.write("nowhere.png,3\ncopy.png,4\n001.png,9\n")
+    sdk.users.add("alice")
+    report = sdk.personalize("alice", table)
+    assert report.shots == 39
+    for told in ("nowhere.png", "005.png is empty", "same photo", "9"):
+        assert any(told in problem for problem in report.problems), told
+
+
+def test_photos_that_moved_still_count_while_their_features_are_known(sdk, table, home):
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    (table.parent / "000.png").rename(table.parent / "moved.png")
+    assert sdk.personalize("alice").shots == 40
+    reading = sdk.personalize("alice", method="lora-stage", dry_run=True)
+    assert (reading.shots, "000.png is gone" in reading.problems[0]) == (39, True)
+    sdk.close()
+    (home / "cache" / "embeddings.db").unlink()
+    report = sdk.personalize("alice")
+    assert report.shots == 39
+    assert "000.png" in report.problems[0]
+
+
+def test_no_ratings_is_an_error_that_says_what_to_do(sdk, tmp_path):
+    sdk.users.add("alice")
+    with pytest.raises(PersonalizeError, match="rated photos"):
+        sdk.personalize("alice")
+    with pytest.raises(RatingsError, match=r"ratings\.csv"):
+        sdk.personalize("alice", tmp_path)
+
+
+def test_a_model_without_fusion_learns_a_head_but_takes_no_adapter(tmp_path, photos, table):
+    import dataclasses
+
+    from aesmamba_sdk.model.aesmamba import AesMamba as Network
+    from aesmamba_sdk.model.folder import save_model
+
+    save_model(Network(dataclasses.replace(toy.CONFIG, text=None)), tmp_path / "v")
+    with AesMamba(tmp_path / "v") as sdk:
+        assert sdk.score(photos[0]).percentile is None
+        sdk.users.add("alice")
+        with pytest.raises(PersonalizeError, match="no fusion"):
+            sdk.personalize("alice", table, method="lora")
+        report = sdk.personalize("alice", table)
+        assert report.method == "bayes"
+        assert report.notes[0].startswith("v has no taste.safetensors")
+
+
+def test_whoever_is_removed_during_training_leaves_no_model(sdk, table, home):
+    sdk.users.add("alice")
+
+    def remove(what, done, total):
+        if what == "training":
+            sdk.users.remove("alice")
+
+    with pytest.raises(UserNotFoundError):
+        sdk.personalize("alice", table, progress=remove)
+    assert list((home / "personal").iterdir()) == []
+
+
+def test_of_two_runs_at_once_one_wins_and_the_other_says_so(sdk, photos, table, home):
+    sdk.users.add("alice")
+    inner = []
+
+    def meanwhile(what, done, total):
+        if what == "training" and not inner:
+            inner.append(None)
+            inner.append(sdk.personalize("alice", table))
+
+    with pytest.raises(PersonalizeError, match="another training finished first") as caught:
+        sdk.personalize("alice", table, progress=meanwhile)
+    assert caught.value.code == "personalize_conflict"
+    assert [m.version for m in sdk.models.list("alice")] == [inner[1].version] == [1]
+    assert len(list((home / "personal").glob("*/*"))) == 1
+    assert sdk.score(photos[0], user="alice").method == "bayes"
+
+
+def test_cancelling_keeps_the_model_from_before(sdk, photos, table, home):
+    class CancelledError(Exception):
+        pass
+
+    def cancel(what, done, total):
+        if what == "training" and done == 7:
+            raise CancelledError
+
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    before = sdk.score(photos[0], user="alice")
+    with pytest.raises(CancelledError):
+        sdk.personalize("alice", table, method="lora", progress=cancel)
+    assert sdk.score(photos[0], user="alice") == before
+    assert not list((home / "personal").rglob(".partial-*"))
+
+
+def test_killed_at_any_moment_the_model_from_before_serves(sdk, photos, table):
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    before = sdk.score(photos[0], user="alice")
+    sdk.close()
+    rng = np.random.default_rng(0)
+    finished = 0
+    for delay in rng.uniform(0, 0.25, 12):
+        child = os.fork()
+        if child == 0:
+            with AesMamba(sdk.backbone.folder, device="cpu") as own:
+                own.personalize("alice", table)
+            os._exit(0)
+        time.sleep(delay)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        finished += status == 0
+        with AesMamba(sdk.backbone.folder, device="cpu") as reopened:
+            served = reopened.score(photos[0], user="alice")
+            assert served.value == pytest.approx(before.value, abs=1e-6)
+            versions = [m.version for m in reopened.models.list("alice")]
+            assert versions == list(range(1, len(versions) + 1))
+    assert finished < 12, "no run was killed"
+    assert sdk.personalize("alice").version == len(versions) + 1
