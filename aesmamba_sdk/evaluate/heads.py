@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from aesmamba_sdk.personalize.auto import fit_auto
 from aesmamba_sdk.personalize.bayes import Evidence, Observations, Posterior
@@ -45,6 +46,8 @@ class Case:
         shipped: the model's own generic score.
         others: mean rating of everybody else, (n,).
         scale: of scores and ratings.
+        prompt: what is told of the person.
+        load: decodes a photo of the group, where the dataset has photos at hand.
     """
 
     features: NDArray[np.float32]
@@ -55,6 +58,8 @@ class Case:
     shipped: Baseline
     others: Vector
     scale: Scale
+    prompt: str = ""
+    load: Callable[[int], Image.Image] | None = None
 
     def said(self, base: Baseline) -> Observations:
         rows = self.support
@@ -122,7 +127,8 @@ def _auto(case: Case, base: Baseline) -> Prediction:
     return case.predict(base, head)
 
 
-METHODS: Mapping[str, Callable[[Case], Prediction]] = {
+Row = Callable[[Case], Prediction]
+METHODS: Mapping[str, Row] = {
     "generic": generic,
     "shipped score": shipped,
     "affine": affine,

@@ -7,14 +7,16 @@ query photos. Every method sees the same support and query photos.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.evaluate.generic import GenericHead
-from aesmamba_sdk.evaluate.heads import METHODS, Baseline, Case, Prediction
+from aesmamba_sdk.evaluate.heads import METHODS, Baseline, Case, Row
+from aesmamba_sdk.evaluate.kept import KeptFigures, Key
 from aesmamba_sdk.metrics import plcc, srcc
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.people import Progress, RatedPhotos
@@ -72,6 +74,8 @@ def run_piaa(
     repeats: int = 10,
     people: int | None = None,
     seed: int = 42,
+    slow: Mapping[str, Row] = MappingProxyType({}),
+    kept: KeptFigures | None = None,
     progress: Progress | None = None,
 ) -> dict[tuple[str, int], Measured]:
     """Every method at every number of shots.
@@ -81,10 +85,13 @@ def run_piaa(
         scale: of scores and ratings.
         shots: numbers of support photos.
         repeats: draws of support and query photos a person.
-        people: test so many of each group at most; all by default.
+        people: test so many of each group at most, drawn by ``seed``; all by default.
         seed: of the draws and folds.
+        slow: further methods by name, measured on the same cases.
+        kept: where figures of ``slow`` are kept, and come from if they are known.
         progress: told how far it is.
     """
+    kept = kept or KeptFigures()
     rows: dict[tuple[str, int], list[tuple[int, int, tuple[float, ...]]]] = {}
     draws = [
         list(draw_support(group.ratings, max(shots), repeats, people, seed)) for group in groups
@@ -95,10 +102,15 @@ def run_piaa(
         for draw in draws[test]:
             for count in shots:
                 case = rotation.case(draw, count)
-                for name, method in METHODS.items():
-                    key = name, count
-                    figures = _measure(method, case)
-                    rows.setdefault(key, []).append((first + draw.person, draw.repeat, figures))
+                measured = {name: _measure(method, case) for name, method in METHODS.items()}
+                for name, method in slow.items():
+                    key = Key(name, count, group.name, draw.person, draw.repeat)
+                    figures = kept.get(key) or _measure(method, case)
+                    kept.add(key, figures)
+                    measured[name] = figures
+                for name, figures in measured.items():
+                    found = rows.setdefault((name, count), [])
+                    found.append((first + draw.person, draw.repeat, figures))
             done += 1
             if progress is not None:
                 progress("people", done, total)
@@ -109,15 +121,16 @@ def run_piaa(
 def draw_support(
     ratings: NDArray[np.float64], shots: int, repeats: int, people: int | None, seed: int
 ) -> Iterator[Draw]:
-    """Support and query photos of everyone whose ratings differ and suffice."""
-    tested = 0
-    for person, given in enumerate(ratings):
-        rated = np.flatnonzero(~np.isnan(given))
-        if len(rated) < QUERY + shots or np.ptp(given[rated]) == 0:
-            continue
-        if tested == people:
-            return
-        tested += 1
+    """Support and query photos of everyone whose ratings differ and suffice, or of some of them."""
+    able = [
+        person
+        for person, given in enumerate(ratings)
+        if (~np.isnan(given)).sum() >= QUERY + shots and np.nanmax(given) > np.nanmin(given)
+    ]
+    if people is not None:  # fewer are among those that more would be
+        able = sorted(np.random.default_rng(seed).permutation(able)[:people].tolist())
+    for person in able:
+        rated = np.flatnonzero(~np.isnan(ratings[person]))
         for repeat in range(repeats):
             order = np.random.default_rng([seed, person, repeat]).permutation(rated)
             yield Draw(person, repeat, order[:QUERY], order[QUERY : QUERY + shots])
@@ -154,10 +167,12 @@ class Rotation:
             shipped=self.shipped,
             others=others,
             scale=self.scale,
+            prompt=self.group.prompts[draw.person] if self.group.prompts else "",
+            load=self.group.load,
         )
 
 
-def _measure(method: Callable[[Case], Prediction], case: Case) -> tuple[float, ...]:
+def _measure(method: Row, case: Case) -> tuple[float, ...]:
     started = time.perf_counter()
     predicted = method(case)
     seconds = time.perf_counter() - started

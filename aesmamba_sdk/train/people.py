@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from aesmamba_sdk.embeddings.cache import EmbeddingCache
 from aesmamba_sdk.embeddings.stream import embed_photos
@@ -15,6 +16,7 @@ from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.taste import Matrix
+from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.oasis import GROUPS
@@ -32,12 +34,16 @@ class RatedPhotos:
         features: f_v, (n, d).
         generic: generic scores, (n,); no rating here may have taken part in them.
         ratings: (people, n) on the model's scale, NaN where a person did not rate.
+        prompts: what is told of each person; nothing where that is not known.
+        load: decodes photo i, for methods that encode it anew.
     """
 
     name: str
     features: NDArray[np.float32]
     generic: Vector
     ratings: Matrix
+    prompts: Sequence[str] = ()
+    load: Callable[[int], Image.Image] | None = None
 
 
 def read_people(
@@ -75,7 +81,11 @@ def people_group(
     """
     if not dataset.ratings:
         raise DatasetError(f"{dataset.name} has no ratings by individuals")
-    images = (dataset.images.load(sample.image, sample.row) for sample in dataset.samples)
+
+    def load(i: int) -> Image.Image:
+        return dataset.images.load(dataset.samples[i].image, dataset.samples[i].row)
+
+    images = map(load, range(len(dataset)))
     features = []
     for sample, embedded in zip(
         dataset.samples, embed_photos(images, backbone, cache), strict=True
@@ -92,6 +102,8 @@ def people_group(
         stacked,
         backbone.values(stacked).astype(np.float64),
         _ratings(dataset, backbone.config.scale),
+        [SubjectPrompt(traits).for_model() for traits in dataset.people.values()],
+        load,
     )
 
 

@@ -51,6 +51,22 @@ def test_people_who_rate_all_photos_alike_or_too_few_are_left_out():
     assert {draw.person for draw in piaa.draw_support(ratings, 30, 1, None, 1)} == {2, 3}
 
 
+def test_some_people_are_drawn_by_the_seed_and_asked_for_the_same_photos():
+    ratings = made_people.group("g", 30, 90, seed=0).ratings
+
+    def drawn(people, seed):
+        return {d.person: d for d in piaa.draw_support(ratings, 30, 1, people, seed)}
+
+    everyone, some = drawn(None, 1), drawn(5, 1)
+    assert len(some) == 5
+    assert some.keys() != drawn(5, 2).keys()
+    assert some.keys() != set(range(5))
+    assert some.keys() < drawn(10, 1).keys()
+    for person, draw in some.items():
+        np.testing.assert_array_equal(draw.query, everyone[person].query)
+        np.testing.assert_array_equal(draw.rest, everyone[person].rest)
+
+
 def test_every_method_is_measured_on_the_same_people(found):
     assert set(found) == {(name, shots) for name in METHODS for shots in (10, 30)}
     assert {m.by_person("srcc").shape for m in found.values()} == {(24, 2)}
@@ -58,14 +74,18 @@ def test_every_method_is_measured_on_the_same_people(found):
 
 def test_ratings_of_others_that_are_not_support_change_nothing_of_the_tested(groups, found):
     """Only the oracle knows what the tested group says; training knows the other groups alone."""
-    scrambled = replace(groups[0], ratings=np.r_[groups[0].ratings[:8], groups[0].ratings[:4]])
+    ratings = groups[0].ratings.copy()
+    tested = {draw.person for draw in piaa.draw_support(ratings, 30, 1, 8, seed=1)}
+    others = sorted(set(range(12)) - tested)
+    ratings[others] = ratings[sorted(tested)[:4]]
+    scrambled = replace(groups[0], ratings=ratings)
     again = piaa.run_piaa([scrambled, *groups[1:]], SCALE, shots=(10,), repeats=2, people=8, seed=1)
-    tested = slice(0, 8)  # of the scrambled group; it trains the heads of the other two
+    rows = slice(0, 8)  # of the scrambled group; it trains the heads of the other two
     for name in ("generic", "auto"):
-        before = found[name, 10].by_person("srcc")[tested]
-        np.testing.assert_array_equal(again[name, 10].by_person("srcc")[tested], before)
-    oracle = again["oracle", 10].by_person("srcc")[tested]
-    assert (oracle != found["oracle", 10].by_person("srcc")[tested]).any()
+        before = found[name, 10].by_person("srcc")[rows]
+        np.testing.assert_array_equal(again[name, 10].by_person("srcc")[rows], before)
+    oracle = again["oracle", 10].by_person("srcc")[rows]
+    assert (oracle != found["oracle", 10].by_person("srcc")[rows]).any()
 
 
 def test_taste_is_learned_and_more_of_it_from_more_ratings(found):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,11 +10,17 @@ import click
 
 from aesmamba_sdk.cli.evaluate.options import Command, ReportFormat, print_result, protocol_options
 from aesmamba_sdk.cli.output import progress_bar
+from aesmamba_sdk.personalize.methods import REACH_OF as TRAINED
+from aesmamba_sdk.personalize.methods import Method
 
 if TYPE_CHECKING:
+    from aesmamba_sdk.evaluate.heads import Row
     from aesmamba_sdk.evaluate.report import Result
+    from aesmamba_sdk.model.backbone import Backbone
+    from aesmamba_sdk.train.people import RatedPhotos
 
 Found = TypeVar("Found")
+People = Sequence["RatedPhotos"]
 
 
 def _people_options(command: Command) -> Command:
@@ -29,7 +35,7 @@ def _people_options(command: Command) -> Command:
         ),
         click.option("--repeats", type=click.IntRange(min=1), default=10, show_default=True),
         click.option(
-            "--people", type=click.IntRange(min=1), help="Test so many of a group at most."
+            "--people", type=click.IntRange(min=1), help="Test so many of a group, drawn at random."
         ),
     ]
     for option in options:
@@ -46,9 +52,22 @@ def _people_options(command: Command) -> Command:
     show_default=True,
     help="Rated photos to learn from; may be given several times.",
 )
+@click.option(
+    "--also",
+    type=click.Choice(list(TRAINED)),
+    multiple=True,
+    help="Also a method that trains a network for each person: seconds to hours a person.",
+)
+@click.option(
+    "--keep",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Keep figures of --also in this file person by person, and go on from those in it.",
+)
 @_people_options
 @protocol_options
-def piaa(shots: tuple[int, ...], **options: Any) -> None:
+def piaa(
+    shots: tuple[int, ...], also: tuple[Method, ...], keep: Path | None, **options: Any
+) -> None:
     """PIAA: how well one person's taste is learned from 10 or 100 ratings.
 
     People and photos of the tested group are both unseen; the groups rotate. Every method is
@@ -57,15 +76,22 @@ def piaa(shots: tuple[int, ...], **options: Any) -> None:
     \b
     Example:
       aesmamba evaluate piaa --data oasis=./oasis
+      aesmamba evaluate piaa --also lora --people 20 --repeats 2 --keep lora.jsonl
     """
+    from aesmamba_sdk.evaluate.kept import KeptFigures
+    from aesmamba_sdk.evaluate.networks import network_row
     from aesmamba_sdk.evaluate.piaa import run_piaa
     from aesmamba_sdk.evaluate.piaa_report import piaa_result
 
-    _run(
-        lambda groups, scale, **how: run_piaa(groups, scale, shots=shots, **how),
-        piaa_result,
-        **options,
-    )
+    def measure(groups: People, backbone: Backbone, **how: Any) -> Any:
+        seed = how["seed"]
+        slow: dict[str, Row] = {name: network_row(backbone, name, seed) for name in also}
+        settings = {"model": backbone.id, "data": options["data"].partition("=")[0], "seed": seed}
+        kept = KeptFigures(keep, settings)
+        scale = backbone.config.scale
+        return run_piaa(groups, scale, shots=shots, slow=slow, kept=kept, **how)
+
+    _run(measure, piaa_result, **options)
 
 
 @click.command()
@@ -83,7 +109,11 @@ def suggest(picture: Path | None, **options: Any) -> None:
     """
     from aesmamba_sdk.evaluate.learning import learning_curves, learning_result
 
-    _run(learning_curves, lambda found, seed: learning_result(found, seed, picture), **options)
+    _run(
+        lambda groups, backbone, **how: learning_curves(groups, backbone.config.scale, **how),
+        lambda found, seed: learning_result(found, seed, picture),
+        **options,
+    )
 
 
 def _run(
@@ -106,11 +136,10 @@ def _run(
     name, place = named_folder(data)
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
         groups = read_people(name, place, sdk.backbone, sdk.embeddings, progress)
-        scale, model_id = sdk.backbone.config.scale, sdk.backbone.id
         how = {"repeats": repeats, "people": people, "seed": seed, "progress": progress}
-        result = report(measure(groups, scale, **how), seed)
+        result = report(measure(groups, sdk.backbone, **how), seed)
     result.settings = {
-        "model": model_id,
+        "model": sdk.backbone.id,
         "data": name,
         "photos": sum(len(group.generic) for group in groups),
         "people": people or "all",
