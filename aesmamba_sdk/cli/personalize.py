@@ -53,7 +53,8 @@ _COLUMNS = (
     type=click.Choice(METHODS),
     default="auto",
     show_default=True,
-    help="How to learn: by the evidence; the scale alone; a closed-form head; LoRA adapters.",
+    help="How to learn: by the evidence; the scale alone; a closed-form head; LoRA adapters; every "
+    "weight, for a GPU.",
 )
 @click.option("--seed", default=42, show_default=True, help="Of everything random.")
 @click.option("--dry-run", is_flag=True, help="Only tell how well it would work.")

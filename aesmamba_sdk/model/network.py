@@ -81,13 +81,21 @@ class Network:
         Raises:
             CheckpointError: the model reads captions, or nothing.
         """
+        return _read(*self.reader(prompt))
+
+    def reader(self, prompt: str) -> tuple[TextEncoder, Tensor, Tensor]:
+        """A text encoder of its own, and ids and mask (1, tokens) of a person's prompt.
+
+        Raises:
+            CheckpointError: the model reads captions, or nothing.
+        """
         if self.config.reads != "prompt":
             raise CheckpointError(
                 f"model {self.config.name!r} reads captions of photos, not who is asking: choose "
                 "a model that was trained on people",
                 code="no_prompts",
             )
-        return _read(prompt, *load_text_encoder(self.folder))
+        return _prepared(prompt, *load_text_encoder(self.folder))
 
     def read_caption(self, caption: str) -> ReadText:
         """A caption, cleaned as in training.
@@ -101,7 +109,7 @@ class Network:
                 "leave it out, or choose a model that `aesmamba train miaa` made",
                 code="no_captions",
             )
-        return _read(clean_caption(caption), *self._caption_reader)
+        return _read(*_prepared(clean_caption(caption), *self._caption_reader))
 
     @cached_property
     def _caption_reader(self) -> tuple[TextEncoder, TextTokenizer]:
@@ -109,8 +117,13 @@ class Network:
         return load_text_encoder(self.folder)
 
 
-def _read(text: str, encoder: TextEncoder, tokenizer: TextTokenizer) -> ReadText:
-    ids, mask = tokenizer.encode([text], encoder.config.max_position_embeddings)
+def _prepared(
+    text: str, encoder: TextEncoder, tokenizer: TextTokenizer
+) -> tuple[TextEncoder, Tensor, Tensor]:
+    return encoder, *tokenizer.encode([text], encoder.config.max_position_embeddings)
+
+
+def _read(encoder: TextEncoder, ids: Tensor, mask: Tensor) -> ReadText:
     with torch.inference_mode():
         return encoder(ids, mask).clone(), mask
 

@@ -37,7 +37,7 @@ class Support:
         features: f_v, (n, d).
         ratings: (n,) on the backbone's scale.
         groups: what each photo belongs with; a group is held out as one.
-        load: decodes photo i; called only where the adapter reaches into the encoder.
+        load: decodes photo i; called only where the method encodes photos anew.
         chosen, passed: f_v of photos preferred, and of those they were preferred to, (m, d).
     """
 
@@ -125,12 +125,13 @@ def fit_personal(
     )
     fitted = Fitted(record, Evaluation())
     if method in REACH_OF:
-        from aesmamba_sdk.personalize.adapter import check_adaptable, fit_adapter
+        from aesmamba_sdk.personalize.trained import check_trainable, fit_network
 
-        check_adaptable(backbone, support)
+        check_trainable(backbone, support, method)
         if support.tells_taste:
-            record = replace(record, reach=REACH_OF[method])
-            record, blended = fit_adapter(folder, backbone, support, generic, record, progress)
+            kind = "full" if method == "full" else "lora"
+            record = replace(record, method=kind, reach=REACH_OF[method])
+            record, blended = fit_network(folder, backbone, support, generic, record, progress)
             fitted = Fitted(record, evaluate(blended, generic, support.ratings))
     else:
         if support.tells_taste:

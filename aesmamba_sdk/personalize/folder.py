@@ -1,4 +1,4 @@
-"""A personal model on disk: a head, or a peft adapter and the read prompt, and how far to trust it.
+"""A personal model on disk: a head, a peft adapter or changed weights, and how far to trust it.
 
 A version is written beside its place and moved there whole, so nothing half-written is ever read.
 """
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _RECORD, _TEXT = "personal.json", "text.safetensors"
 _ADAPTER, _ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_CHANGES = "changes.safetensors"
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class PersonalRecord:
 
     Attributes:
         backbone: hash of the shared model it belongs to.
-        method: ``"bayes"`` has a closed-form head, ``"lora"`` an adapter, ``"affine"`` neither.
+        method: ``"bayes"`` has a closed-form head, ``"lora"`` an adapter, ``"full"`` changes of all
+            weights, ``"affine"`` none of these.
         reach: what an adapter changes.
         affine: from generic scores to the person's scale.
-        trust: weight (0-1) of what the head or the adapter adds.
+        trust: weight (0-1) of what the head or the network adds.
         std: standard deviation of a rating from the score; a head knows it photo by photo.
         shots: ratings learned from.
         seed: of the training.
@@ -57,12 +59,10 @@ class PersonalRecord:
 
 @dataclass(frozen=True)
 class SavedAdapter:
-    """Tensors of a LoRA model: peft's state dict, its scaling and the prompt's features."""
+    """Tensors of a LoRA model: peft's state dict, and its scaling."""
 
     weights: dict[str, Tensor]
     scaling: float
-    text: Tensor
-    mask: Tensor
 
 
 @contextmanager
@@ -117,24 +117,56 @@ def load_record(folder: Path) -> PersonalRecord:
         raise _damaged(folder, error) from error
 
 
+def load_text(folder: Path) -> tuple[Tensor, Tensor]:
+    """Token features (1, tokens, d) of the prompt, and their mask.
+
+    Raises:
+        PersonalizeError: the file is missing or damaged.
+    """
+    words = _tensors(folder, _TEXT)
+    try:
+        return words["text"].float(), words["mask"]
+    except KeyError as error:
+        raise _damaged(folder, error) from error
+
+
 def load_adapter(folder: Path) -> SavedAdapter:
     """Read the tensors of a LoRA model, without peft.
 
     Raises:
         PersonalizeError: a file is missing or damaged.
     """
+    try:
+        config = json.loads((folder / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        scaling = config["lora_alpha"] / config["r"]
+    except (OSError, ValueError, KeyError) as error:
+        raise _damaged(folder, error) from error
+    return SavedAdapter(_tensors(folder, _ADAPTER), scaling)
+
+
+def save_changes(folder: Path, changes: Mapping[str, Tensor]) -> None:
+    """Keep what weights gained, by name: small numbers, which half precision holds well."""
+    from safetensors.torch import save_file
+
+    save_file({k: v.half().contiguous() for k, v in changes.items()}, folder / _CHANGES)
+
+
+def load_changes(folder: Path) -> dict[str, Tensor]:
+    """Read what :func:`save_changes` wrote.
+
+    Raises:
+        PersonalizeError: the file is missing or damaged.
+    """
+    return _tensors(folder, _CHANGES)
+
+
+def _tensors(folder: Path, name: str) -> dict[str, Tensor]:
     from safetensors.torch import load_file
 
     try:
-        config = json.loads((folder / _ADAPTER_CONFIG).read_text(encoding="utf-8"))
-        words = load_file(folder / _TEXT)
-        return SavedAdapter(
-            weights=load_file(folder / _ADAPTER),
-            scaling=config["lora_alpha"] / config["r"],
-            text=words["text"].float(),
-            mask=words["mask"],
-        )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        tensors: dict[str, Tensor] = load_file(folder / name)
+        return tensors
+    except (OSError, SafetensorError) as error:
         raise _damaged(folder, error) from error
 
 

@@ -68,8 +68,12 @@ class PersonalNetwork(nn.Module):
 
     def from_features(self, f_v: Tensor) -> Tensor:
         """(batch, d) to raw scores (batch,)."""
-        scores: Tensor = self.heads(self.fusion(f_v, self.text, self.mask)).scores
+        scores: Tensor = self.heads(self.fusion(f_v, self.words(), self.mask)).scores
         return scores[:, 0]
+
+    def words(self) -> Tensor:
+        """(1, tokens, d) token features of the prompt."""
+        return self.text
 
     def raw_scores(self, features: Array) -> Vector:
         """What the backbone keeps of photos, (n, described), to raw scores (n,), in numpy."""
@@ -115,11 +119,28 @@ class PersonalNetwork(nn.Module):
         for name, pair in pairs.items():
             linear = layers.get(name)
             if not isinstance(linear, nn.Linear) or set(pair) != {"A", "B"}:
-                raise PersonalizeError(
-                    f"the personal model does not fit this backbone at {name!r}; personalize again",
-                    code="personal_model_unfit",
-                )
+                raise _unfit(name)
             linear.weight += scaling * (pair["B"].float() @ pair["A"].float())
+
+    @torch.no_grad()
+    def shift(self, changes: Mapping[str, Tensor]) -> None:
+        """Add what weights gained by full fine-tuning, by their names.
+
+        Raises:
+            PersonalizeError: a name is no weight of this network, or its shape another.
+        """
+        weights = self.state_dict()
+        for name, change in changes.items():
+            if name not in weights or weights[name].shape != change.shape:
+                raise _unfit(name)
+            weights[name] += change.float()
+
+
+def _unfit(name: str) -> PersonalizeError:
+    return PersonalizeError(
+        f"the personal model does not fit this backbone at {name!r}; personalize again",
+        code="personal_model_unfit",
+    )
 
 
 def _staged(encoder: ImageEncoder) -> VMamba:

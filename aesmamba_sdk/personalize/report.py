@@ -13,8 +13,8 @@ class PersonalizeReport:
     Attributes:
         user: whose.
         version: of the personal model; ``None`` after a dry run.
-        method: ``"bayes"`` or ``"lora"``, or ``"affine"`` where the evidence supports no more than
-            the generic score on the person's scale.
+        method: ``"bayes"``, ``"lora"`` or ``"full"``, or ``"affine"`` where the evidence supports no
+            more than the generic score on the person's scale.
         shots: rated photos learned from.
         seconds: in all, photos embedded included.
         srcc, mae: of the personal scores, each photo predicted without its own rating; ``None``

@@ -17,7 +17,13 @@ from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.model.generic import Array
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.folder import PersonalRecord, load_adapter, load_record
+from aesmamba_sdk.personalize.folder import (
+    PersonalRecord,
+    load_adapter,
+    load_changes,
+    load_record,
+    load_text,
+)
 from aesmamba_sdk.personalize.head import PersonalHead
 
 if TYPE_CHECKING:
@@ -49,8 +55,8 @@ class PersonalScorer:
             )
         self.head = PersonalHead.load(folder) if self.record.method == "bayes" else None
         self.network: PersonalNetwork | None = None
-        if self.record.method == "lora":
-            self.network = _adapted(folder, backbone, self.record)
+        if self.record.method in ("lora", "full"):
+            self.network = _network(folder, backbone, self.record)
 
     @property
     def reencodes(self) -> bool:
@@ -111,11 +117,14 @@ class PersonalScorer:
         return np.sort(self.scores(reference, self.backbone.values(reference)))
 
 
-def _adapted(folder: Path, backbone: Backbone, record: PersonalRecord) -> PersonalNetwork:
-    """A copy of the shared model with the person's adapter in its weights."""
+def _network(folder: Path, backbone: Backbone, record: PersonalRecord) -> PersonalNetwork:
+    """A copy of the shared model with the person's adapter or changes in its weights."""
     from aesmamba_sdk.personalize.network import PersonalNetwork
 
-    adapter = load_adapter(folder)
-    network = PersonalNetwork(backbone.model, adapter.text, adapter.mask, record.reach)
-    network.merge(adapter.weights, adapter.scaling)
+    network = PersonalNetwork(backbone.model, *load_text(folder), record.reach)
+    if record.method == "full":
+        network.shift(load_changes(folder))
+    else:
+        adapter = load_adapter(folder)
+        network.merge(adapter.weights, adapter.scaling)
     return network.eval()

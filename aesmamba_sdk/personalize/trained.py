@@ -1,45 +1,70 @@
-"""LoRA as a personal method: adapters on copies of the shared model, trusted by their evidence."""
+"""Networks as personal methods: trained on copies of the shared model, trusted by evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.personalize.blend import Vector, trust
+from aesmamba_sdk.personalize.finetune import FineTuner, Training
 from aesmamba_sdk.personalize.fit import Support
-from aesmamba_sdk.personalize.folder import PersonalRecord, save_text
+from aesmamba_sdk.personalize.folder import PersonalRecord
+from aesmamba_sdk.personalize.methods import Method
 from aesmamba_sdk.personalize.network import PersonalNetwork
 
 _DECODE_BATCH = 16
 
 
-def check_adaptable(backbone: Backbone, support: Support) -> None:
+class Trainable(Protocol):
+    """A copy of the shared model, some of whose weights are free.
+
+    Attributes:
+        core: what gives the inputs.
+        network: what is trained.
+        training: how.
+    """
+
+    training: Training
+
+    @property
+    def core(self) -> PersonalNetwork: ...
+
+    @property
+    def network(self) -> nn.Module: ...
+
+    def save(self, folder: Path) -> None:
+        """Write what scoring needs of it."""
+
+
+def check_trainable(backbone: Backbone, support: Support, method: Method) -> None:
     """
     Raises:
-        PersonalizeError: the model has no fusion, or there are choices, which LoRA cannot learn.
+        PersonalizeError: the model has no fusion, or there are choices, which only the closed-form
+            head can learn.
     """
     if backbone.model.fusion is None:
         raise PersonalizeError(
-            f"model {backbone.config.name!r} has no fusion with text and cannot be adapted by "
-            "LoRA: use the method auto, or a model that has, such as nano",
+            f"model {backbone.config.name!r} has no fusion with text and cannot be personalized "
+            f"by {method}: use the method auto, or a model that has, such as nano",
             code="no_fusion",
         )
     if support.choices:
         raise PersonalizeError(
-            "LoRA learns from ratings, not from choices between photos: use the method auto",
+            f"{method} learns from ratings, not from choices between photos: use the method auto",
             code="choices_unsupported",
         )
 
 
-def fit_adapter(
+def fit_network(
     folder: Path,
     backbone: Backbone,
     support: Support,
@@ -47,30 +72,37 @@ def fit_adapter(
     record: PersonalRecord,
     progress: Callable[[int, int], None] | None,
 ) -> tuple[PersonalRecord, Vector]:
-    """Train an adapter into ``folder``; the record and held-out scores (n,) come back."""
-    from aesmamba_sdk.personalize.lora import LoraArguments, LoraFineTuner
+    """Train a network into ``folder``; the record and held-out scores (n,) come back.
 
-    text, mask = backbone.read(record.prompt)
-    network = PersonalNetwork(backbone.model, text, mask, record.reach)
-    inputs = _inputs(network, backbone, support)
-    arguments = LoraArguments(seed=record.seed)
-    if record.reach != "heads":  # each step costs passes through the encoder
-        arguments = replace(arguments, steps=24, check_steps=4, folds=3, batch_size=16)
-    tuner = LoraFineTuner(network.to(backbone.device), arguments, progress)
+    Args:
+        record: says by which method, ``"lora"`` or ``"full"``, and how far it reaches.
+    """
+    trainable = _trainable(backbone, record)
+    inputs = _inputs(trainable.core, backbone, support)
+    tuner = FineTuner(trainable.network, trainable.training, progress)
     held_out = tuner.cross_validate(inputs, generic, support.ratings, support.groups)
     weight = trust(support.ratings - held_out.affine, held_out.personal - held_out.affine)
     blended = held_out.affine + weight * (held_out.personal - held_out.affine)
     if weight > 0:
         tuner.fit(inputs, support.ratings, record.affine, held_out.steps)
-        tuner.save(folder)
-        save_text(folder, text, mask)
+        trainable.save(folder)
     record = replace(
         record,
-        method="lora" if weight > 0 else "affine",
+        method=record.method if weight > 0 else "affine",
         trust=weight,
         std=float(np.sqrt(np.square(support.ratings - blended).mean())),
     )
     return record, blended
+
+
+def _trainable(backbone: Backbone, record: PersonalRecord) -> Trainable:
+    if record.method == "full":
+        from aesmamba_sdk.personalize.full import FullFineTuning
+
+        return FullFineTuning(backbone, record)
+    from aesmamba_sdk.personalize.lora import LoraAdapter
+
+    return LoraAdapter(backbone, record)
 
 
 def _inputs(network: PersonalNetwork, backbone: Backbone, support: Support) -> Tensor:
