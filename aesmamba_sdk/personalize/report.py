@@ -13,7 +13,7 @@ class PersonalizeReport:
     Attributes:
         user: whose.
         version: of the personal model; ``None`` after a dry run.
-        method: ``"bayes"``, ``"lora"`` or ``"full"``, or ``"affine"`` where the evidence supports no
+        method: ``"bayes"``, ``"lora"``, ``"full"``; ``"affine"`` where the evidence supports no
             more than the generic score on the person's scale.
         shots: rated photos learned from.
         seconds: in all, photos embedded included.
