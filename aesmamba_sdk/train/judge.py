@@ -77,10 +77,14 @@ class Panel(nn.Module):
         self.judge, self.imagenet = judge, imagenet
 
     def forward(self, images: Tensor) -> View:
-        """(batch, 3, H, W) in [0, 1] to the judge's view, its features and the network's."""
+        """(batch, 3, H, W) in [0, 1] to the judge's view, its features and the network's.
+
+        The scores are those of the photo and its mirror image together: neither is worth more.
+        """
         view: View = self.judge(images)
+        scores = (view.scores + self.judge(images.flip(3)).scores) / 2
         features = torch.cat([view.features, pooled(self.imagenet(images))], 1)
-        return replace(view, features=features)
+        return replace(view, scores=scores, features=features)
 
 
 def pooled(maps: Mapping[int, Tensor]) -> Tensor:

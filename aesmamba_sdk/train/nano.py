@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,30 +39,30 @@ STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
 _TEACHER = TrainingArguments(
-    distillation=0.0, ruined=0.15, ema=0.995, validation_steps=110, learning_rate=3e-4
+    distillation=0.0, ruined=0.3, ema=0.995, validation_steps=110, learning_rate=3e-4
 )
 _STUDENT = replace(
     _TEACHER,
     optimizer="muon",
     distillation=1.0,
     features=1.0,
-    soft_targets=2.0,
-    blended=0.5,
+    soft_targets=6.0,
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Training at one resolution, written ``SIZE:EPOCHS:RATE``."""
+    """Training at one resolution, written ``SIZE:EPOCHS:RATE`` or ``SIZE:EPOCHS:RATE:BLENDED``."""
 
     size: int
     epochs: float
     rate: float
+    blended: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Stage:
-        size, epochs, rate = text.split(":")
-        return cls(int(size), float(epochs), float(rate))
+        size, *others = text.split(":")
+        return cls(int(size), *map(float, others))
 
     def of(self, fixed: TrainingArguments, seed: int, *, bfloat16: bool) -> TrainingArguments:
         """All that the recipe keeps fixed, at this resolution."""
@@ -70,13 +71,14 @@ class Stage:
             epochs=self.epochs,
             image_size=self.size,
             learning_rate=self.rate,
+            blended=self.blended,
             seed=seed,
             bfloat16=bfloat16,
         )
 
 
-TEACHER = Stage(128, 1.25, 3e-4)
-STAGES = (Stage(128, 6, 5e-4), Stage(160, 1.5, 3e-4))
+TEACHER = (Stage(128, 1.25, 3e-4), Stage(176, 0.7, 2e-4))
+STAGES = (Stage(128, 6, 5e-4, 0.5), Stage(160, 3, 6e-4, 0.5), Stage(192, 1, 2e-4, 0.2))
 """Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
 
 
@@ -86,12 +88,14 @@ def para(split: str, cache: Path) -> PhotoSet:
 
 
 def fine_tune(
-    photos: PhotoSet, validation: PhotoSet, folder: Path, arguments: TrainingArguments
+    photos: PhotoSet, validation: PhotoSet, folder: Path, stages: Sequence[TrainingArguments]
 ) -> Judge:
     """The teacher: a MobileNetV2 of ImageNet that has learned PARA's generic scores."""
-    torch.manual_seed(arguments.seed)
+    torch.manual_seed(stages[0].seed)
     judge = Judge(MobileNetV2.from_tflite(data_folder() / _IMAGENET), photos)
-    JudgeTrainer(judge, photos, validation, folder, arguments, ATTRIBUTES).run()
+    for number, arguments in enumerate(stages):
+        state = folder / f"teacher-{number}"
+        JudgeTrainer(judge, photos, validation, state, arguments, ATTRIBUTES).run()
     return judge.requires_grad_(False)
 
 
@@ -134,9 +138,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, caches and metrics")
     parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
     parser.add_argument("--init", type=Path, help="a model folder to go on from")
-    parser.add_argument("--teacher", type=Stage.parse, default=TEACHER, help="SIZE:EPOCHS:RATE")
+    stages = "SIZE:EPOCHS:RATE[:SHARE of blended photos]"
+    parser.add_argument("--teacher", type=Stage.parse, nargs="+", default=TEACHER, help=stages)
     parser.add_argument(
-        "--stages", type=Stage.parse, nargs="*", default=STAGES, help="none: the attributes alone"
+        "--stages",
+        type=Stage.parse,
+        nargs="*",
+        default=STAGES,
+        help=f"{stages}; none: the attributes alone",
     )
     parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192, 224])
     parser.add_argument("--seed", type=int, default=42)
@@ -158,8 +167,11 @@ def main() -> None:
     validation = labelled.subset(range(0, len(labelled), 4))
     model = student(options.init, photos, seed)
     if options.stages:
-        arguments = options.teacher.of(_TEACHER, seed, bfloat16=options.bfloat16)
-        judge = fine_tune(photos, validation, options.out / "teacher", arguments)
+        lessons = [
+            stage.of(_TEACHER, seed + number, bfloat16=options.bfloat16)
+            for number, stage in enumerate(options.teacher)
+        ]
+        judge = fine_tune(photos, validation, options.out, lessons)
         teacher = Panel(judge, MobileNetV2.from_tflite(data_folder() / _IMAGENET))
         teacher.requires_grad_(False)
     projections: dict[str, torch.Tensor] | None = None

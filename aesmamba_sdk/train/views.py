@@ -19,10 +19,16 @@ from aesmamba_sdk.train.data import PhotoSet
 _CROP = 0.875  # the paper's: resize to 256, crop 224
 _LOST = 0.7  # of what a photo is above the worst, when it is ruined altogether
 _WORST = 1.0
+_GAMMA = 2.2
+_MILDEST = 0.3  # of the severity at which a photo is ruined altogether
+_SOFTEST, _SHARPEST = 0.8, -0.4
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Random crops of 7/8 of the side, brought to size x size, mirrored half of the time.
+    """Random crops of 7/8 of the side, mirrored half of the time, a little softer or sharper.
+
+    How soft a photo arrives depends on the size it was kept at and on how it was brought to the
+    model's, which says nothing of what it is worth.
 
     Args:
         pixels: (batch, 3, side, side) bytes.
@@ -36,13 +42,26 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
     flips = (torch.rand(batch, generator=generator) < 0.5).tolist()
     cut = [p[:, y : y + crop, x : x + crop] for p, (y, x) in zip(pixels, corners, strict=True)]
     cut = [p.flip(2) if flip else p for p, flip in zip(cut, flips, strict=True)]
-    return resize(torch.stack(cut), size)
+    return _soften(resize(torch.stack(cut), size), generator)
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
     """Bicubic, antialiased, clamped to 0-255, as the photos are at scoring time."""
     x = F.interpolate(pixels.float(), (size, size), mode="bicubic", antialias=True)
     return x.clamp_(0, 255)
+
+
+def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Move each photo towards a blur of three by three pixels, or as much away from it."""
+    shares = torch.rand(len(images), generator=generator).view(-1, 1, 1, 1)
+    shares = _SHARPEST + (_SOFTEST - _SHARPEST) * shares
+    blurred = images
+    for weights in (torch.tensor([[0.25, 0.5, 0.25]]), torch.tensor([[0.25], [0.5], [0.25]])):
+        kernel = weights.to(images).expand(images.shape[1], 1, *weights.shape)
+        rim = [n // 2 for n in reversed(weights.shape) for _ in range(2)]
+        padded = F.pad(blurred, rim, mode="replicate")
+        blurred = F.conv2d(padded, kernel, groups=images.shape[1])
+    return images.lerp(blurred, shares.to(images)).clamp_(0, 255)
 
 
 def ruin(
@@ -65,7 +84,7 @@ def ruin(
     images, scores = images.clone(), scores.clone()
     for i in chosen.nonzero().flatten().tolist():
         kind, severity, sign = draws[i]
-        severity = 0.4 + 0.6 * severity
+        severity = _MILDEST + (1 - _MILDEST) * severity
         ways = (_blur, _noise, _expose, _compress)
         images[i] = ways[int(kind * len(ways))](images[i], severity, sign < 0.5, generator)
         scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity)
@@ -126,8 +145,10 @@ def _noise(image: Tensor, severity: float, grey: bool, generator: torch.Generato
 
 
 def _expose(image: Tensor, severity: float, under: bool, generator: torch.Generator) -> Tensor:
-    gain = 2 ** (3.5 * severity)
-    return (image / gain if under else image * gain).clamp(0, 255)
+    """One and a half to five stops, in linear light as a camera would err."""
+    gain = 2 ** (5 * severity)
+    linear = (image / 255) ** _GAMMA * (1 / gain if under else gain)
+    return 255 * linear.clamp_(0, 1) ** (1 / _GAMMA)
 
 
 def _compress(image: Tensor, severity: float, _: bool, generator: torch.Generator) -> Tensor:

@@ -27,6 +27,16 @@ def test_ruined_photos_score_less_and_the_others_stay():
     assert 0 <= ruined.min() <= ruined.max() <= 255
 
 
+def test_crops_are_softer_and_sharper_but_as_bright():
+    """Stripes keep their mean; how far they swing is what softness takes and sharpness adds."""
+    stripes = torch.tensor([100, 100, 156, 156]).repeat(12).byte().expand(200, 3, 48, 48)
+    seen = views.augment(stripes, 42, torch.Generator().manual_seed(1))[:, :, :, 2:-2]
+    swings = seen.std((1, 2, 3)) / 28
+    assert swings.min() < 0.75
+    assert swings.max() > 1.1
+    assert (seen.mean((1, 2, 3)) - 128).abs().max() < 6
+
+
 def test_no_photo_is_ruined_unasked():
     clean, labels = images(50), torch.full((50, 1), 3.0)
     same, scores = views.ruin(clean, labels, 0.0, torch.Generator().manual_seed(1))
@@ -62,6 +72,16 @@ def test_a_hard_crop_shows_a_part_larger():
     # Areas from 0.2 to 1 at ratios from 3/4 to 4/3: widths from 0.39 on.
     assert 0.3 < min(spans) < 0.5
     assert max(spans) > 0.93
+
+
+def test_a_wrong_exposure_is_wrong_by_stops_of_light():
+    grey = torch.full((3, 4, 4), 128.0)
+    an_eighth = 255 * ((128 / 255) ** 2.2 / 8) ** (1 / 2.2)
+    generator = torch.Generator()
+    torch.testing.assert_close(
+        views._expose(grey, 0.6, True, generator), torch.full_like(grey, an_eighth)
+    )
+    assert (views._expose(grey, 0.6, False, generator) == 255).all()
 
 
 @pytest.mark.parametrize("way", [views._blur, views._noise, views._expose, views._compress])
