@@ -18,7 +18,7 @@ from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.loop import Loop, TrainingArguments
 from aesmamba_sdk.train.losses import masked_mse
 from aesmamba_sdk.train.teacher import MobileNetV2
-from aesmamba_sdk.train.views import score_all
+from aesmamba_sdk.train.views import Views, score_all
 
 
 @dataclass(frozen=True)
@@ -107,9 +107,9 @@ class JudgeTrainer(Loop):
         self.judge, self.names = judge, names
         super().__init__(judge, photos, validation, folder, arguments)
 
-    def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
-        predicted = self.judge(pixels / 255).scores
-        return {"loss": masked_mse(predicted, scores)}
+    def _losses(self, views: Views, rows: Rows) -> dict[str, Tensor]:
+        predicted = self.judge(views.images / 255).scores
+        return {"loss": masked_mse(predicted, views.scores)}
 
     def _predict(self) -> Tensor:
         with torch.inference_mode():

@@ -26,7 +26,7 @@ from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.journal import Journal
 from aesmamba_sdk.train.optimizers import OptimizerName, Optimizers
-from aesmamba_sdk.train.views import augment, blend, ruin
+from aesmamba_sdk.train.views import Views, augment, blend, ruin
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -153,12 +153,11 @@ class Loop(ABC):
         self._resume()
 
     @abstractmethod
-    def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
+    def _losses(self, views: Views, rows: Rows) -> dict[str, Tensor]:
         """Every part of the loss, and their weighted sum as ``loss``.
 
         Args:
-            pixels: (batch, 3, H, W) crops, 0-255.
-            scores: (batch, attributes).
+            views: crops of the batch.
             rows: (batch,) of the examples in ``photos``.
         """
 
@@ -230,10 +229,10 @@ class Loop(ABC):
         rows, generator = self._samples()
         pixels, scores = self.photos.batch(rows)
         pixels, scores = pixels.to(self.devices.device), scores.to(self.devices.device)
-        pixels, scores = self._views(pixels, scores, generator)
+        views = self._views(pixels, scores, generator)
         torch.manual_seed(self.arguments.seed + self.step)  # drop path, dropout
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.arguments.bfloat16):
-            losses = self._losses(pixels, scores, rows)
+            losses = self._losses(views, rows)
         loss = losses["loss"]
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -249,14 +248,11 @@ class Loop(ABC):
         self._average()
         return {name: value.item() for name, value in losses.items()}
 
-    def _views(
-        self, pixels: Tensor, scores: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+    def _views(self, pixels: Tensor, scores: Tensor, generator: torch.Generator) -> Views:
         """Crops of the photos, some of them ruined or blended, and what is known of them."""
         a = self.arguments
-        images = augment(pixels, a.image_size, generator)
-        images, scores = ruin(images, scores, a.ruined, generator)
-        return blend(pixels, images, scores, a.blended, generator)
+        views = ruin(augment(pixels, a.image_size, generator), scores, a.ruined, generator)
+        return blend(pixels, views, a.blended, generator)
 
     def _average(self) -> None:
         # Early on the average follows closely, so that it is useful before 1/(1-decay) steps.

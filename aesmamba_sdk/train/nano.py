@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,7 +38,7 @@ STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
 _TEACHER = TrainingArguments(
-    distillation=0.0, ruined=0.3, ema=0.995, validation_steps=110, learning_rate=3e-4
+    distillation=0.0, ruined=0.15, ema=0.995, validation_steps=110, learning_rate=3e-4
 )
 _STUDENT = replace(
     _TEACHER,
@@ -47,6 +46,7 @@ _STUDENT = replace(
     distillation=1.0,
     features=1.0,
     soft_targets=6.0,
+    ruined=0.3,
 )
 
 
@@ -77,7 +77,7 @@ class Stage:
         )
 
 
-TEACHER = (Stage(128, 1.25, 3e-4), Stage(176, 0.7, 2e-4))
+TEACHER = Stage(128, 1.25, 3e-4)
 STAGES = (Stage(128, 6, 5e-4, 0.5), Stage(160, 3, 6e-4, 0.5), Stage(192, 1, 2e-4, 0.2))
 """Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
 
@@ -88,14 +88,12 @@ def para(split: str, cache: Path) -> PhotoSet:
 
 
 def fine_tune(
-    photos: PhotoSet, validation: PhotoSet, folder: Path, stages: Sequence[TrainingArguments]
+    photos: PhotoSet, validation: PhotoSet, folder: Path, arguments: TrainingArguments
 ) -> Judge:
     """The teacher: a MobileNetV2 of ImageNet that has learned PARA's generic scores."""
-    torch.manual_seed(stages[0].seed)
+    torch.manual_seed(arguments.seed)
     judge = Judge(MobileNetV2.from_tflite(data_folder() / _IMAGENET), photos)
-    for number, arguments in enumerate(stages):
-        state = folder / f"teacher-{number}"
-        JudgeTrainer(judge, photos, validation, state, arguments, ATTRIBUTES).run()
+    JudgeTrainer(judge, photos, validation, folder, arguments, ATTRIBUTES).run()
     return judge.requires_grad_(False)
 
 
@@ -139,7 +137,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
     parser.add_argument("--init", type=Path, help="a model folder to go on from")
     stages = "SIZE:EPOCHS:RATE[:SHARE of blended photos]"
-    parser.add_argument("--teacher", type=Stage.parse, nargs="+", default=TEACHER, help=stages)
+    parser.add_argument("--teacher", type=Stage.parse, default=TEACHER, help=stages)
     parser.add_argument(
         "--stages",
         type=Stage.parse,
@@ -167,11 +165,8 @@ def main() -> None:
     validation = labelled.subset(range(0, len(labelled), 4))
     model = student(options.init, photos, seed)
     if options.stages:
-        lessons = [
-            stage.of(_TEACHER, seed + number, bfloat16=options.bfloat16)
-            for number, stage in enumerate(options.teacher)
-        ]
-        judge = fine_tune(photos, validation, options.out, lessons)
+        arguments = options.teacher.of(_TEACHER, seed, bfloat16=options.bfloat16)
+        judge = fine_tune(photos, validation, options.out / "teacher", arguments)
         teacher = Panel(judge, MobileNetV2.from_tflite(data_folder() / _IMAGENET))
         teacher.requires_grad_(False)
     projections: dict[str, torch.Tensor] | None = None

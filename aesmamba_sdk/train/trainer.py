@@ -31,7 +31,7 @@ from aesmamba_sdk.train.losses import (
     scale_category,
     total,
 )
-from aesmamba_sdk.train.views import predict, read
+from aesmamba_sdk.train.views import Views, predict, read
 
 Teacher = Callable[[Tensor], View]
 """(batch, 3, H, W) in [0, 1] to what a frozen network makes of it."""
@@ -96,13 +96,14 @@ class Trainer(Loop):
         """From the model's maps and f_v to the teacher's; a later stage may go on from them."""
         return nn.ModuleList([*self.maps, *self.features])
 
-    def _losses(self, pixels: Tensor, scores: Tensor, rows: Rows) -> dict[str, Tensor]:
+    def _losses(self, views: Views, rows: Rows) -> dict[str, Tensor]:
         self.model.train()
+        pixels = views.images
         images = normalize(pixels, self.model.config)
         tokens, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
         f_v = tokens.mean((1, 2))
         predictions = self.model.heads(self._integrate(f_v, rows))
-        losses, weights = self._label_losses(predictions, scores, rows)
+        losses, weights = self._label_losses(predictions, views.scores, rows)
         if self.teacher is not None:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
                 view = self.teacher(pixels / 255)  # its convolutions gain nothing from bfloat16
@@ -111,7 +112,8 @@ class Trainer(Loop):
             for project in self.features:
                 predicted = project(f_v).float()
                 losses["features"] = F.mse_loss(predicted, _standardised(view.features.float()))
-            losses["soft_targets"] = masked_mse(predictions.scores.float(), view.scores)
+            known = view.scores.masked_fill(views.ruined[:, None], float("nan"))
+            losses["soft_targets"] = masked_mse(predictions.scores.float(), known)
             for name in ("distillation", "features", "soft_targets"):
                 weights[name] = getattr(self.arguments, name)
         return {"loss": total(losses, weights), **losses}

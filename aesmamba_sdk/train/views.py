@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,18 +18,32 @@ from aesmamba_sdk.model.preprocess import normalize
 from aesmamba_sdk.train.data import PhotoSet
 
 _CROP = 0.875  # the paper's: resize to 256, crop 224
-_LOST = 0.7  # of what a photo is above the worst, when it is ruined altogether
+_LOST = 0.9  # of what a photo is above the worst, when it is ruined altogether
 _WORST = 1.0
 _GAMMA = 2.2
 _MILDEST = 0.3  # of the severity at which a photo is ruined altogether
-_SOFTEST, _SHARPEST = 0.8, -0.4
+
+
+@dataclass(frozen=True)
+class Views:
+    """A batch as the network is shown it.
+
+    Attributes:
+        images: (batch, 3, H, W), 0-255.
+        scores: (batch, attributes), NaN where nothing is known.
+        ruined: (batch,), whose scores are lowered; a teacher who saw no such photos knows less.
+    """
+
+    images: Tensor
+    scores: Tensor
+    ruined: Tensor
+
+    def to(self, device: torch.device) -> Views:
+        return Views(self.images.to(device), self.scores.to(device), self.ruined.to(device))
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
-    """Random crops of 7/8 of the side, mirrored half of the time, a little softer or sharper.
-
-    How soft a photo arrives depends on the size it was kept at and on how it was brought to the
-    model's, which says nothing of what it is worth.
+    """Random crops of 7/8 of the side, brought to size x size, mirrored half of the time.
 
     Args:
         pixels: (batch, 3, side, side) bytes.
@@ -42,7 +57,7 @@ def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
     flips = (torch.rand(batch, generator=generator) < 0.5).tolist()
     cut = [p[:, y : y + crop, x : x + crop] for p, (y, x) in zip(pixels, corners, strict=True)]
     cut = [p.flip(2) if flip else p for p, flip in zip(cut, flips, strict=True)]
-    return _soften(resize(torch.stack(cut), size), generator)
+    return resize(torch.stack(cut), size)
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
@@ -51,22 +66,7 @@ def resize(pixels: Tensor, size: int) -> Tensor:
     return x.clamp_(0, 255)
 
 
-def _soften(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Move each photo towards a blur of three by three pixels, or as much away from it."""
-    shares = torch.rand(len(images), generator=generator).view(-1, 1, 1, 1)
-    shares = _SHARPEST + (_SOFTEST - _SHARPEST) * shares
-    blurred = images
-    for weights in (torch.tensor([[0.25, 0.5, 0.25]]), torch.tensor([[0.25], [0.5], [0.25]])):
-        kernel = weights.to(images).expand(images.shape[1], 1, *weights.shape)
-        rim = [n // 2 for n in reversed(weights.shape) for _ in range(2)]
-        padded = F.pad(blurred, rim, mode="replicate")
-        blurred = F.conv2d(padded, kernel, groups=images.shape[1])
-    return images.lerp(blurred, shares.to(images)).clamp_(0, 255)
-
-
-def ruin(
-    images: Tensor, scores: Tensor, share: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def ruin(images: Tensor, scores: Tensor, share: float, generator: torch.Generator) -> Views:
     """Blur, drown in noise, expose wrongly or compress a share of the photos, and lower its scores.
 
     People rated no such photos in PARA; without these a network may take noise for detail.
@@ -87,13 +87,12 @@ def ruin(
         severity = _MILDEST + (1 - _MILDEST) * severity
         ways = (_blur, _noise, _expose, _compress)
         images[i] = ways[int(kind * len(ways))](images[i], severity, sign < 0.5, generator)
-        scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity)
-    return images, scores
+        # Half of the severity takes most of it: what was worst before has to fall, too.
+        scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity**0.5)
+    return Views(images, scores, chosen)
 
 
-def blend(
-    pixels: Tensor, images: Tensor, scores: Tensor, share: float, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator) -> Views:
     """Put hard crops of two photos, laid over one another, in the place of a share of the photos.
 
     No label holds for them, but a teacher can be asked: a student that has to agree with it on
@@ -101,23 +100,22 @@ def blend(
 
     Args:
         pixels: (batch, 3, side, side) bytes.
-        images: (batch, 3, H, H), 0-255; not changed.
-        scores: (batch, attributes).
+        views: of the same photos; not changed.
         share: probability that a photo is replaced.
 
     Returns:
-        The images, and scores that are NaN for blended ones.
+        The views, with NaN for the scores of blended ones.
     """
-    batch, size = len(images), images.shape[-1]
+    batch, size = len(views.images), views.images.shape[-1]
     chosen = torch.rand(batch, generator=generator) < share
     others = torch.randint(batch, (batch,), generator=generator).tolist()
     weights = torch.rand(batch, generator=generator).tolist()
-    images, scores = images.clone(), scores.clone()
+    images, scores = views.images.clone(), views.scores.clone()
     for i in chosen.nonzero().flatten().tolist():
         over, under = (_hard_crop(pixels[j], size, generator) for j in (i, others[i]))
         images[i] = under.lerp_(over, weights[i])
         scores[i] = float("nan")
-    return images, scores
+    return Views(images, scores, views.ruined & ~chosen)
 
 
 def _hard_crop(photo: Tensor, size: int, generator: torch.Generator) -> Tensor:

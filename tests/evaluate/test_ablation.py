@@ -18,6 +18,7 @@ from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.tasks import TASKS, gather
 from aesmamba_sdk.train.trainer import Trainer
+from aesmamba_sdk.train.views import Views
 from tests import toy
 from tests.train import made_runs
 from tests.train.made_runs import stars
@@ -70,7 +71,8 @@ def losses(variant, monkeypatch, tmp_path, toy_model):
     trainer = Trainer(toy.model(), photos, photos, tmp_path / variant.name, arguments)
     torch.manual_seed(0)
     pixels, scores = photos.batch(np.arange(4))
-    return {k: v.item() for k, v in trainer._losses(pixels, scores, np.arange(4)).items()}
+    views = Views(pixels.float(), scores, torch.zeros(4, dtype=torch.bool))
+    return {k: v.item() for k, v in trainer._losses(views, np.arange(4)).items()}
 
 
 def test_variants_differ_in_the_loss_of_scale_categories_alone(monkeypatch, tmp_path, toy_model):

@@ -183,6 +183,20 @@ def test_the_teachers_scores_are_learned_where_there_are_no_labels(tmp_path):
     assert srcc(predict(run.model, photos, 16)[:, 1], photos.scores[:, 0]) > 0.9
 
 
+def test_a_teacher_is_not_asked_what_a_ruined_photo_is_worth(tmp_path):
+    """Here it would praise every photo: where all are ruined, only the lowered labels count."""
+
+    def flatterer(images: Tensor) -> View:
+        return View({}, torch.full((len(images), 2), 5.0), images.mean((2, 3)))
+
+    arguments = dataclasses.replace(
+        ARGUMENTS, distillation=0.0, features=1.0, soft_targets=9.0, ruined=1.0
+    )
+    losses = trainer(tmp_path, arguments, flatterer)._train_step()
+    assert losses["soft_targets"] == 0
+    assert losses["mse"] > 0
+
+
 def light(images: Tensor) -> View:
     """A teacher of one feature, the light of a crop, and of one that never varies."""
     features = torch.stack([images.mean((1, 2, 3)), torch.zeros(len(images))], 1)
