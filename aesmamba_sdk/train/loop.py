@@ -26,7 +26,7 @@ from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.journal import Journal
 from aesmamba_sdk.train.optimizers import OptimizerName, Optimizers
-from aesmamba_sdk.train.views import Views, augment, blend, ruin
+from aesmamba_sdk.train.views import Views, augment, blend, ruin, soften
 
 CHECKPOINT_FILE = "checkpoint.pt"
 
@@ -53,6 +53,8 @@ class TrainingArguments:
         ruined: share of the photos that are ruined, their scores lowered; not with votes.
         blended: share of the photos that are cropped hard and laid over one another, and learned
             from the teacher alone; not with votes or texts.
+        softened: how far photos are at most moved towards a slight blur, 0 to 1; a teacher sees
+            them clear.
         photo_alone: share of the examples with a text that are learned without it, so that a
             photo alone still gets a score.
         ema: decay of the averaged weights that are validated and saved; 0 for none.
@@ -80,6 +82,7 @@ class TrainingArguments:
     categories: Literal["balanced", "plain", "none"] = "balanced"
     ruined: float = 0.0
     blended: float = 0.0
+    softened: float = 0.0
     photo_alone: float = 0.0
     ema: float = 0.999
     clip: float = 5.0
@@ -252,7 +255,7 @@ class Loop(ABC):
         """Crops of the photos, some of them ruined or blended, and what is known of them."""
         a = self.arguments
         views = ruin(augment(pixels, a.image_size, generator), scores, a.ruined, generator)
-        return blend(pixels, views, a.blended, generator)
+        return soften(blend(pixels, views, a.blended, generator), a.softened, generator)
 
     def _average(self) -> None:
         # Early on the average follows closely, so that it is useful before 1/(1-decay) steps.

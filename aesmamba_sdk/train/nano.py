@@ -47,6 +47,7 @@ _STUDENT = replace(
     features=1.0,
     soft_targets=6.0,
     ruined=0.3,
+    softened=0.4,
 )
 
 

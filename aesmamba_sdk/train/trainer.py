@@ -106,7 +106,9 @@ class Trainer(Loop):
         losses, weights = self._label_losses(predictions, views.scores, rows)
         if self.teacher is not None:
             with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                view = self.teacher(pixels / 255)  # its convolutions gain nothing from bfloat16
+                view = self.teacher(
+                    views.clear / 255
+                )  # its convolutions gain nothing from bfloat16
             if self.arguments.distillation:
                 losses["distillation"] = self._distill(maps, view.maps)
             for project in self.features:

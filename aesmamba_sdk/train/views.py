@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -32,14 +32,13 @@ class Views:
         images: (batch, 3, H, W), 0-255.
         scores: (batch, attributes), NaN where nothing is known.
         ruined: (batch,), whose scores are lowered; a teacher who saw no such photos knows less.
+        clear: the images before they were softened, for a teacher to see.
     """
 
     images: Tensor
     scores: Tensor
     ruined: Tensor
-
-    def to(self, device: torch.device) -> Views:
-        return Views(self.images.to(device), self.scores.to(device), self.ruined.to(device))
+    clear: Tensor
 
 
 def augment(pixels: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -89,7 +88,7 @@ def ruin(images: Tensor, scores: Tensor, share: float, generator: torch.Generato
         images[i] = ways[int(kind * len(ways))](images[i], severity, sign < 0.5, generator)
         # Half of the severity takes most of it: what was worst before has to fall, too.
         scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity**0.5)
-    return Views(images, scores, chosen)
+    return Views(images, scores, chosen, images)
 
 
 def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator) -> Views:
@@ -115,7 +114,24 @@ def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator
         over, under = (_hard_crop(pixels[j], size, generator) for j in (i, others[i]))
         images[i] = under.lerp_(over, weights[i])
         scores[i] = float("nan")
-    return Views(images, scores, views.ruined & ~chosen)
+    return Views(images, scores, views.ruined & ~chosen, images)
+
+
+def soften(views: Views, most: float, generator: torch.Generator) -> Views:
+    """Move each image towards a blur of three by three pixels, by up to ``most`` of the way.
+
+    A copy that was enlarged or kept small arrives a little softer than its original, and is worth
+    as much; a teacher that sees what is clear says so.
+    """
+    if not most:
+        return views
+    images, channels = views.images, views.images.shape[1]
+    shares = most * torch.rand(len(images), generator=generator).view(-1, 1, 1, 1)
+    blurred, line = images, images.new_tensor([0.25, 0.5, 0.25])
+    for kernel, rim in ((line[None, :], (1, 1, 0, 0)), (line[:, None], (0, 0, 1, 1))):
+        padded = F.pad(blurred, rim, mode="replicate")
+        blurred = F.conv2d(padded, kernel.expand(channels, 1, *kernel.shape), groups=channels)
+    return replace(views, images=images.lerp(blurred, shares.to(images)), clear=images)
 
 
 def _hard_crop(photo: Tensor, size: int, generator: torch.Generator) -> Tensor:

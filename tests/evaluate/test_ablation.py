@@ -71,7 +71,7 @@ def losses(variant, monkeypatch, tmp_path, toy_model):
     trainer = Trainer(toy.model(), photos, photos, tmp_path / variant.name, arguments)
     torch.manual_seed(0)
     pixels, scores = photos.batch(np.arange(4))
-    views = Views(pixels.float(), scores, torch.zeros(4, dtype=torch.bool))
+    views = Views(pixels.float(), scores, torch.zeros(4, dtype=torch.bool), pixels.float())
     return {k: v.item() for k, v in trainer._losses(views, np.arange(4)).items()}
 
 

@@ -42,7 +42,7 @@ def test_blended_photos_lie_between_two_and_have_no_score():
     levels = torch.linspace(20, 230, 200)[:, None, None, None]
     pixels = levels.expand(200, 3, 24, 24).round().byte()
     clean, labels = views.resize(pixels, 16), torch.full((200, 2), 3.0)
-    every = views.Views(clean, labels, torch.ones(200, dtype=torch.bool))
+    every = views.Views(clean, labels, torch.ones(200, dtype=torch.bool), clean)
     mixed = views.blend(pixels, every, 0.5, torch.Generator().manual_seed(1))
     blended, left = mixed.images, mixed.scores
     chosen = left.isnan().all(1)
@@ -54,6 +54,20 @@ def test_blended_photos_lie_between_two_and_have_no_score():
     assert 19.9 < blended.min() <= blended.max() < 230.1
     moved = (blended - clean)[chosen].abs().mean((1, 2, 3))
     assert (moved > 1).float().mean() > 0.9
+
+
+def test_softened_photos_swing_less_and_are_as_bright():
+    """Of stripes two pixels wide, every pixel is beside an edge and takes a quarter from beyond."""
+    stripes = torch.tensor([100.0, 100, 156, 156]).repeat(12).expand(200, 3, 48, 48)
+    clear = views.Views(stripes, torch.ones(200, 1), torch.zeros(200, dtype=torch.bool), stripes)
+    seen = views.soften(clear, 0.8, torch.Generator().manual_seed(1))
+    assert seen.clear is stripes
+    inside = seen.images[..., 2:-2]
+    swings = (inside.amax((1, 2, 3)) - inside.amin((1, 2, 3))) / 56
+    assert 0.59 < swings.min() < 0.62
+    assert swings.max() > 0.98
+    torch.testing.assert_close(inside.mean((1, 2, 3)), torch.full((200,), 128.0))
+    assert views.soften(clear, 0.0, torch.Generator()) is clear
 
 
 def test_a_hard_crop_shows_a_part_larger():
