@@ -114,7 +114,8 @@ class _Request:
         if self.form == "table":
             _write_table(list(scores), numbered=numbered)
         else:
-            write_records((s.to_dict() for s in scores), self.form, CSV_COLUMNS)
+            records = (s.to_dict() for s in scores)
+            write_records(records, self.form, CSV_COLUMNS, at_once=isinstance(scores, Sequence))
 
 
 def _photo_command(command: Callable[..., None]) -> Callable[..., None]:

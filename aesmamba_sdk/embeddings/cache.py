@@ -42,6 +42,8 @@ _SCHEMA_VERSION = 2
 _MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
 Feature = NDArray[np.float32]
+Known = tuple[str, Feature]
+"""A photo id and the photo's feature, float32 (d,)."""
 
 
 class Seen(NamedTuple):
@@ -79,15 +81,32 @@ class EmbeddingCache:
     def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of those paths whose files were seen before, here or under another name."""
         keys = {_key(path): path for path in paths}
-        known: dict[str, str] = {}
-        for path, size, mtime_ns, photo_id in self._select(
-            "SELECT path, size, mtime_ns, photo_id FROM files WHERE path IN ({})", list(keys)
-        ):
-            version = photo_version(path)
-            if version is not None and (version.size, version.mtime_ns) == (size, mtime_ns):
-                known[keys[path]] = photo_id
+        query = "SELECT path, size, mtime_ns, photo_id FROM files WHERE path IN ({})"
+        rows = self._select(query, list(keys))
+        known = {keys[row[0]]: row[3] for row in rows if _unchanged(*row[:3])}
+        return known | self._renamed([path for path in paths if path not in known])
+
+    def known(self, paths: Sequence[str], encoder: str) -> dict[str, Known]:
+        """As :meth:`photo_ids` and :meth:`features` of these; what has none is left out."""
+        keys = {_key(path): path for path in paths}
+        query = (
+            "SELECT path, size, mtime_ns, seen.photo_id, vector "
+            "FROM (SELECT * FROM files WHERE path IN ({})) AS seen "
+            "LEFT JOIN features ON features.photo_id = seen.photo_id AND encoder = ?"
+        )
+        known: dict[str, Known] = {}
+        without: set[str] = set()
+        for key, size, mtime_ns, photo_id, vector in self._select(query, list(keys), encoder):
+            if not _unchanged(key, size, mtime_ns):
+                continue
+            if vector is None:
+                without.add(keys[key])
+            else:
+                known[keys[key]] = (photo_id, np.frombuffer(vector, np.float32))
         if len(known) < len(paths):
-            known |= self._renamed([path for path in paths if path not in known])
+            ids = self._renamed([p for p in paths if p not in known and p not in without])
+            features = self.features(ids.values(), encoder)
+            known |= {p: (i, features[i]) for p, i in ids.items() if i in features}
         return known
 
     def copy_of(self, fingerprint: bytes, encoder: str) -> str | None:
@@ -100,6 +119,8 @@ class EmbeddingCache:
 
     def _renamed(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of files that were seen under another name; they are noted under the new."""
+        if not paths:
+            return {}
         versions = {path: photo_version(path) for path in paths}
         inodes = {version.inode for version in versions.values() if version and version.inode}
         query = "SELECT size, mtime_ns, inode, fingerprint, photo_id FROM files WHERE inode IN ({})"
@@ -186,6 +207,11 @@ class EmbeddingCache:
 def _key(path: str) -> bytes:
     """The absolute path as bytes: a file name need not be valid text."""
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 -- hot
+
+
+def _unchanged(path: bytes, size: int, mtime_ns: int) -> bool:
+    version = photo_version(path)
+    return version is not None and version.size == size and version.mtime_ns == mtime_ns
 
 
 def _prepared(file: Path) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature, Known
 from aesmamba_sdk.embeddings.reading import Read, path_of, read_photo
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import PhotoSource
@@ -62,8 +62,8 @@ class _Batch:
     """Some photos on their way; decoding runs while the batch before is encoded."""
 
     sources: list[PhotoSource]
-    known: dict[int, str] = field(default_factory=dict)
-    features: dict[str, Feature] = field(default_factory=dict)
+    paths: list[str | None]
+    known: dict[str, Known]
     decoding: dict[int, Future[Read]] = field(default_factory=dict)
     encoding: Future[list[Embedded]] | None = None
 
@@ -156,15 +156,12 @@ def _start(
     submit: Callable[..., Future[Read]],
 ) -> _Batch:
     """Begin to decode what the cache does not know."""
-    paths = [path for path in map(path_of, sources) if path is not None]
-    ids = cache.photo_ids(paths) if paths else {}
-    batch = _Batch(sources, features=cache.features(ids.values(), key) if ids else {})
-    for i, source in enumerate(sources):
-        path = path_of(source)
-        if path is not None and ids.get(path) in batch.features:
-            batch.known[i] = ids[path]
-            continue
-        batch.decoding[i] = submit(read_photo, source, cache, key)
+    paths = list(map(path_of, sources))
+    known = cache.known([path for path in paths if path is not None], key)
+    batch = _Batch(sources, paths, known)
+    for i, path in enumerate(paths):
+        if path is None or path not in known:
+            batch.decoding[i] = submit(read_photo, sources[i], cache, key)
     return batch
 
 
@@ -179,24 +176,25 @@ def _finish(
             reads[i] = decoding.result()
         except PhotoError as error:
             errors[i] = error
-    read = {i: photo.photo_id for i, photo in reads.items()}
-    ids = batch.known | read
-    features = batch.features
-    if read:  # the same photo may be known from another file, or from the batch before
-        features = features | cache.features(read.values(), encoder.key)
+    features: dict[str, Feature] = {}
+    if reads:  # the same photo may be known from another file, or from the batch before
+        features = cache.features((read.photo_id for read in reads.values()), encoder.key)
     fresh = _encode_missing(reads.values(), features, encoder, alone)
-    seen = [photo.seen for photo in reads.values() if photo.seen is not None]
+    seen = [read.seen for read in reads.values() if read.seen is not None]
     if fresh or seen:
         cache.remember(encoder.key, fresh, seen)
     features |= fresh
     outcomes = []
-    for i, source in enumerate(batch.sources):
-        path = path_of(source)
-        if i in errors:
+    for i, (source, path) in enumerate(zip(batch.sources, batch.paths, strict=True)):
+        if path in batch.known:
+            outcomes.append(Embedded(source, path, *batch.known[path]))
+        elif i in errors:
             outcomes.append(Embedded(source, path, error=errors[i], fresh=True))
         else:
-            decoded = i in reads and reads[i].image is not None
-            outcomes.append(Embedded(source, path, ids[i], features[ids[i]], fresh=decoded))
+            read = reads[i]
+            decoded = read.image is not None
+            feature = features[read.photo_id]
+            outcomes.append(Embedded(source, path, read.photo_id, feature, fresh=decoded))
     return outcomes
 
 

@@ -25,7 +25,7 @@ class FileVersion(NamedTuple):
     inode: int
 
 
-def photo_version(path: str | os.PathLike[str]) -> FileVersion | None:
+def photo_version(path: str | bytes | os.PathLike[str]) -> FileVersion | None:
     """To notice that a file changed or was renamed; ``None`` where there is no plain file."""
     try:
         status = os.stat(path)  # noqa: PTH116 -- no Path object for each of 100,000 photos

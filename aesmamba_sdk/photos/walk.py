@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,30 +122,36 @@ def _walk(root: str, selection: Selection) -> Iterator[str]:
             if not _first_visit(folder, entered):
                 continue
             with os.scandir(folder) as scan:
-                entries = sorted(scan, key=lambda entry: entry.name)
+                entries = sorted(scan, key=attrgetter("name"))
         except OSError:
             yield folder  # it is no photo, and the message will say why
             continue
         names = {entry.name for entry in entries}
         if below and (_UNWANTED & names or _is_derived(folder, names)):
             continue
-        yield from _photos(entries, below, selection)
+        folders = [entry for entry in entries if _is_folder(entry)]
+        yield from _photos(entries, {entry.name for entry in folders}, below, selection)
         bundle = folder.lower().endswith(_BUNDLES)
         waiting += [
             (entry.path, f"{below}{entry.name}/")
-            for entry in reversed(entries)
-            if _may_enter(entry, bundle) and not selection.drops(below + entry.name, entry.name)
+            for entry in reversed(folders)
+            if _may_enter(entry.name.lower(), bundle)
+            and not selection.drops(below + entry.name, entry.name)
         ]
 
 
-def _photos(entries: Iterable[os.DirEntry[str]], below: str, selection: Selection) -> list[str]:
-    """The photos among one folder's entries."""
+def _photos(
+    entries: Iterable[os.DirEntry[str]], folders: set[str], below: str, selection: Selection
+) -> list[str]:
+    """The photos among one folder's entries, of which these are folders."""
+    everything = selection == EVERYTHING
     taken: list[tuple[str, str, str]] = []
     for entry in entries:
-        stem, extension = os.path.splitext(entry.name)  # noqa: PTH122 -- hot, as below
-        wanted = extension.lower() in EXTENSIONS and not entry.name.startswith(".")
-        if wanted and selection.takes(below + entry.name, entry.name) and not _is_folder(entry):
-            taken.append((entry.path, stem.lower(), extension.lower()))
+        name = entry.name
+        stem, dot, extension = name.lower().rpartition(".")
+        wanted = dot + extension in EXTENSIONS and name[0] != "." and name not in folders
+        if wanted and (everything or selection.takes(below + name, name)):
+            taken.append((entry.path, stem, dot + extension))
     developed = {stem for _, stem, extension in taken if extension not in RAW_EXTENSIONS}
     return [
         path
@@ -153,11 +160,10 @@ def _photos(entries: Iterable[os.DirEntry[str]], below: str, selection: Selectio
     ]
 
 
-def _may_enter(entry: os.DirEntry[str], bundle: bool) -> bool:
-    name = entry.name.lower()
+def _may_enter(name: str, bundle: bool) -> bool:
     if name.startswith(".") or name in _SKIPPED or name.endswith(_SKIPPED_ENDINGS):
         return False
-    return (not bundle or name in _ORIGINALS) and _is_folder(entry)
+    return not bundle or name in _ORIGINALS
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

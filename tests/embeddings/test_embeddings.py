@@ -202,6 +202,16 @@ def test_another_encoder_has_its_own_features(tmp_path, cache):
     assert (encoder.shown, other.shown) == (2, 2)
 
 
+def test_what_another_encoder_saw_is_known_by_its_id_alone(tmp_path, cache):
+    paths = [str(p) for p in toy.write_photos(tmp_path / "p", 3)]
+    seen = list(embed_photos(paths, CountingEncoder(), cache))
+    assert cache.photo_ids(paths) == {o.path: o.photo_id for o in seen}
+    known = cache.known([*paths, "gone"], CountingEncoder.key)
+    assert {path: photo_id for path, (photo_id, _) in known.items()} == cache.photo_ids(paths)
+    assert all(np.array_equal(known[o.path][1], o.feature) for o in seen)
+    assert cache.known(paths, "other") == {}
+
+
 def test_a_broken_photo_is_an_outcome_among_others_in_order(tmp_path, cache):
     paths = toy.write_photos(tmp_path / "p", 20)
     paths[3].write_bytes(b"no image")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aesmamba_sdk import AesMamba
+from aesmamba_sdk import AesMamba, scoring
 from aesmamba_sdk.errors import (
     CheckpointError,
     PersonalizeError,
@@ -50,6 +50,19 @@ def test_a_text_is_refused_where_nothing_was_learned_from_captions(sdk, photos):
 def test_a_text_and_a_user_are_not_read_together(sdk, photos):
     with pytest.raises(SetupError, match="leave out the user or the text"):
         sdk.score(photos[0], user="anna", text="so bright")
+
+
+def test_photos_from_the_cache_score_as_they_do_alone_however_many_are_on_their_way(
+    sdk, photos, monkeypatch
+):
+    monkeypatch.setattr(scoring, "_CACHED_BATCH", 3)
+    photos[4].write_bytes(b"")
+    list(sdk.score_many(photos))  # fills the cache
+    scores = list(sdk.score_many(photos))
+    assert [s.path for s in scores] == [str(p) for p in photos]
+    assert [s.error is None for s in scores] == [p != photos[4] for p in photos]
+    alone = [sdk.score(p).value for p in photos if p != photos[4]]
+    assert [s.value for s in scores if s.ok] == pytest.approx(alone, abs=1e-6)
 
 
 def test_a_folder_streams_in_order_past_bad_photos(sdk, photos):
