@@ -6,6 +6,7 @@ failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C.
 
 from __future__ import annotations
 
+import atexit
 import gc
 import sys
 import warnings
@@ -60,8 +61,10 @@ def main() -> None:
       aesmamba personalize alice ./rated_photos
       aesmamba rank ~/Pictures/trip --user alice --top 20
     """
-    # Modules and scores live until the end: looking them through for cycles is a tenth of the time.
+    # Modules and scores live until the end: looking them through for cycles is a tenth of the time,
+    # and half a second at the end where torch is loaded.
     gc.set_threshold(*_RARELY)
+    atexit.register(gc.freeze)
     # Pillow warns of odd metadata and large photos; what cannot be used is named by ourselves.
     warnings.filterwarnings("ignore", module=r"PIL\.")
     for stream in (sys.stdout, sys.stderr):

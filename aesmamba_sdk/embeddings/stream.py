@@ -20,10 +20,11 @@ from aesmamba_sdk.embeddings.reading import Read, path_of, read_photo
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import PhotoSource
 
-_BATCH, _CACHED_BATCH = 16, 256
-_AHEAD, _AHEAD_AT_FIRST = 3, 6
+_BATCH, _CACHED_BATCH = 8, 256
+_AHEAD, _AHEAD_AT_FIRST = 6, 12
 """Batches on their way; the latter are enough to keep decoders busy while torch and the model are
-loaded. Decoded photos take half a megabyte each."""
+loaded. Decoded photos take half a megabyte each. Batches are small, since maps of twice as many
+photos take fresh pages, and since the last batch is encoded when there is nothing else to do."""
 
 
 class ImageEncoder(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, tee
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from aesmamba_sdk import paths
 from aesmamba_sdk.embeddings.stream import Embedded
@@ -15,9 +16,11 @@ from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.folder import new_version, write_files
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 from aesmamba_sdk.photos import PhotoSource
-from aesmamba_sdk.profiles.model_store import PersonalModel
 from aesmamba_sdk.scores import Score
 from aesmamba_sdk.scoring import Scoring
+
+if TYPE_CHECKING:  # with SQLAlchemy, which photos scored for everyone need not wait for
+    from aesmamba_sdk.profiles.model_store import PersonalModel
 
 Pair = tuple[Embedded, Embedded]
 """A photo as the shared encoder sees it and as the user's does, mostly the same."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
@@ -29,7 +28,7 @@ def build_encoder(config: EncoderConfig) -> ImageEncoder:
     return VMamba(config) if isinstance(config, VMambaConfig) else TransformersImage(config)
 
 
-class AesMamba(nn.Module, ModelHubMixin):
+class AesMamba(nn.Module):
     """The whole model.
 
     Args:
@@ -122,16 +121,23 @@ class AesMamba(nn.Module, ModelHubMixin):
         )
         return predictions
 
-    def _save_pretrained(self, save_directory: Path) -> None:
-        from aesmamba_sdk.model.folder import save_model
+    # Not by inheritance: the hub's library brings an HTTP client along, at a tenth of a cold start.
 
-        save_model(self, save_directory)
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
+        """Write a model folder; as ``huggingface_hub.ModelHubMixin`` has it, as are those below."""
+        from aesmamba_sdk.model.hub import HubModel
 
-    @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> AesMamba:
-        from aesmamba_sdk.model.folder import download_model, load_model
+        HubModel(self).save_pretrained(save_directory, **options)
 
-        folder = Path(model_id)
-        if not folder.is_dir():
-            folder = download_model(model_id, **options)
-        return load_model(folder)
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload a model folder; returns the address of the commit."""
+        from aesmamba_sdk.model.hub import HubModel
+
+        return str(HubModel(self).push_to_hub(repo_id, **options))
+
+    @staticmethod
+    def from_pretrained(name: str | Path, **options: Any) -> AesMamba:
+        """The model of a folder, or of a name on the hub."""
+        from aesmamba_sdk.model.hub import HubModel
+
+        return HubModel.from_pretrained(name, **options).model

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file, save_file
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.generic import Array, GenericHeads
-from aesmamba_sdk.model.identity import SCORING_PARTS, backbone_hash, encoder_hash
+from aesmamba_sdk.model.identity import backbone_hash, encoder_hash
 from aesmamba_sdk.model.weights import read_arrays, read_config
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class Backbone:
                 "train heads on it first",
                 code="no_heads",
             )
-        weights = read_arrays(folder, SCORING_PARTS)
-        self._heads = GenericHeads(weights, self.config)
+        self._weights = read_arrays(folder)
+        self._heads = GenericHeads(self._weights, self.config)
         with ThreadPoolExecutor() as pool:  # hashing leaves the interpreter to others
             of_all, of_encoder = (
-                pool.submit(f, weights, self.config) for f in (backbone_hash, encoder_hash)
+                pool.submit(f, self._weights, self.config) for f in (backbone_hash, encoder_hash)
             )
         self.hash, self.key = of_all.result(), of_encoder.result()
         self.id = f"{self.config.name}@{self.hash}"
@@ -75,12 +75,15 @@ class Backbone:
 
     @cached_property
     def network(self) -> Network:
-        """The network itself, loaded on first use."""
+        """The network itself, built on first use, of the weights that were read at opening."""
         from aesmamba_sdk.model.network import Network
 
         with self._opening:
-            known = self.__dict__.get("network")
-            return known or Network(self.folder, self.hash, self.device)
+            known: Network | None = self.__dict__.get("network")
+            if known is None:
+                known = Network(self.folder, self.config, self._weights, self.device)
+                self._weights = {}  # the network has them now
+            return known
 
     @property
     def model(self) -> AesMamba:

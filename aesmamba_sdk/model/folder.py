@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from huggingface_hub import save_torch_state_dict, snapshot_download
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -15,10 +14,9 @@ from torch import Tensor, nn
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
-from aesmamba_sdk.model.weights import CONFIG_FILE, read_config, weight_files
+from aesmamba_sdk.model.weights import CONFIG_FILE, TEXT_PREFIX, read_config, weight_files
 
 SHARD_SIZE = "60MB"
-_TEXT_PREFIX = "text."
 
 
 def save_model(model: AesMamba, folder: Path, *, dtype: torch.dtype | None = None) -> None:
@@ -28,6 +26,8 @@ def save_model(model: AesMamba, folder: Path, *, dtype: torch.dtype | None = Non
         dtype: to store the weights in, e.g. ``torch.float16`` at half the size; they are float32
             again once loaded.
     """
+    from huggingface_hub import save_torch_state_dict  # with an HTTP client, as below
+
     folder.mkdir(parents=True, exist_ok=True)
     state = model.state_dict()
     if dtype is not None:  # counts stay whole numbers
@@ -58,7 +58,7 @@ def load_model(folder: Path, *, with_text: bool = True) -> AesMamba:
     model = AesMamba(config, tokenizer=tokenizer, with_text=with_text)
     state = read_weights(folder)
     if not with_text:
-        state = {k: v for k, v in state.items() if not k.startswith(_TEXT_PREFIX)}
+        state = {k: v for k, v in state.items() if not k.startswith(TEXT_PREFIX)}
     load_strictly(model, state, str(folder))
     return model.eval()
 
@@ -74,9 +74,9 @@ def load_text_encoder(folder: Path) -> tuple[TextEncoder, TextTokenizer]:
         raise CheckpointError(f"model {config.name!r} cannot read text", code="no_text_encoder")
     encoder = TextEncoder(config.text, out_features=config.encoder.features)
     state = {
-        name.removeprefix(_TEXT_PREFIX): value
+        name.removeprefix(TEXT_PREFIX): value
         for name, value in read_weights(folder).items()
-        if name.startswith(_TEXT_PREFIX)
+        if name.startswith(TEXT_PREFIX)
     }
     load_strictly(encoder, state, f"the text encoder of {folder}")
     return encoder.eval(), TextTokenizer.load(folder)
@@ -118,5 +118,7 @@ def read_weights(folder: Path) -> dict[str, Tensor]:
 
 def download_model(name: str, **options: Any) -> Path:
     """Fetch a model folder from the Hugging Face hub; ``options`` as for ``snapshot_download``."""
+    from huggingface_hub import snapshot_download
+
     known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
     return Path(snapshot_download(name, **{k: v for k, v in options.items() if k in known}))

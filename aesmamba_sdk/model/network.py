@@ -16,15 +16,15 @@ from PIL import Image
 from torch import Tensor
 
 from aesmamba_sdk.errors import CheckpointError, SetupError
-from aesmamba_sdk.model.aesmamba import ImageEncoder
+from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
 from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.model.config import AesMambaConfig
-from aesmamba_sdk.model.folder import load_model, load_text_encoder
+from aesmamba_sdk.model.folder import load_strictly, load_text_encoder
 from aesmamba_sdk.model.generic import Array
-from aesmamba_sdk.model.identity import as_weights, backbone_hash
 from aesmamba_sdk.model.linear import pack
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
+from aesmamba_sdk.model.weights import Weights
 
 ReadText = tuple[Tensor, Tensor]
 """Token features (1, tokens, d) of a text, and their mask."""
@@ -34,25 +34,25 @@ class Network:
     """A model folder as a network in memory, never changed.
 
     Args:
-        folder: config.json and weights.
-        fingerprint: hash that the weights must have.
+        folder: of the model, where its text encoder is read when there is a text.
+        config: what to build.
+        weights: of all but the text encoder.
         device: where the encoder runs.
 
     Raises:
-        CheckpointError: the folder is incomplete, or no longer holds the model of that hash.
+        CheckpointError: a weight is missing, unexpected or misshapen.
 
     Attributes:
         model: without its text encoder.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, config: AesMambaConfig, weights: Weights, device: torch.device
+    ) -> None:
         self.folder, self.device = folder, device
-        self.model = load_model(folder, with_text=False)
-        if backbone_hash(as_weights(self.model.state_dict()), self.config) != fingerprint:
-            raise CheckpointError(
-                f"{folder} was written anew while it was in use: start again",
-                code="model_changed",
-            )
+        self.model = AesMamba(config, with_text=False).eval()
+        state = {name: torch.from_numpy(value) for name, value in weights.items()}
+        load_strictly(self.model, state, str(folder))
         self.model.encoder.to(device)
         pack(self.model.encoder)
         # One batch at a time, unless it keeps to its thread: more would only thrash the cores.

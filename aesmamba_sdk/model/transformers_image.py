@@ -12,7 +12,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 
 from aesmamba_sdk.errors import CheckpointError
@@ -144,6 +143,8 @@ def _folder(source: str) -> Path:
     """A folder, or that of an earlier download; asked by name, transformers would go online."""
     if Path(source).is_dir():
         return Path(source)
+    from huggingface_hub import snapshot_download
+
     return Path(snapshot_download(source, local_files_only=True))
 
 

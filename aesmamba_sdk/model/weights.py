@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,8 @@ from aesmamba_sdk.model.config import AesMambaConfig
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
+TEXT_PREFIX = "text."
+"""Of the names of the text encoder's weights, which scoring photos does without."""
 
 Weights = dict[str, NDArray[Any]]
 
@@ -45,21 +46,16 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_arrays(folder: Path, parts: Iterable[str]) -> Weights:
-    """Some parts of a model, floating-point numbers as float32, which is how they are used.
-
-    Args:
-        folder: of the model.
-        parts: first words of the wanted weights' names, e.g. ``"heads"``.
+def read_arrays(folder: Path) -> Weights:
+    """A model without its text encoder, floating-point numbers as float32: as they are used.
 
     Raises:
         CheckpointError: a file is missing or broken.
     """
-    wanted = tuple(f"{part}." for part in parts)
     arrays: Weights = {}
     for file in weight_files(folder):
         try:
-            arrays |= _read(file, wanted)
+            arrays |= _read(file)
         except SafetensorError as error:
             raise CheckpointError(f"{file} is not a safetensors file: {error}") from error
     return arrays
@@ -70,9 +66,9 @@ def as_used(array: NDArray[Any]) -> NDArray[Any]:
     return array.astype(np.float32, copy=False) if array.dtype.kind == "f" else array
 
 
-def _read(file: Path, wanted: tuple[str, ...]) -> Weights:
+def _read(file: Path) -> Weights:
     with safe_open(file, "numpy") as opened:
-        names = [name for name in opened.keys() if name.startswith(wanted)]  # noqa: SIM118 -- no dict
+        names = [n for n in opened.keys() if not n.startswith(TEXT_PREFIX)]  # noqa: SIM118 -- no dict
         try:
             return {name: as_used(opened.get_tensor(name)) for name in names}
         except TypeError:  # bfloat16, which numpy does not know

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from PIL import Image
+from PIL import Image, ImageFile
 
 from aesmamba_sdk.photos.colour import reduced
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
@@ -16,6 +16,9 @@ _SCALED = 1 / 16
 _PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3, "I": 5, "F": 5}
 """Bytes of other pixels, with what they are converted to before they are made smaller."""
 _USUAL_PIXEL = 4
+_BLOCK = 2**20
+"""Bytes of a file that are decoded at a time, Pillow's own being 64 kB. Between two such pieces the
+interpreter's lock is taken: a hundred times a large photo, while another thread imports torch."""
 
 
 class Pixels(NamedTuple):
@@ -47,6 +50,8 @@ def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
         # Decoding at 1/2, 1/4 or 1/8 scale, never below the size kept, costs far less.
         scale = max(1.0, max(size) / side)
         image.draft("RGB", (math.ceil(size[0] / scale), math.ceil(size[1] / scale)))
+    if isinstance(image, ImageFile.ImageFile):
+        image.decodermaxblock = _BLOCK
     with decoding.take(amount):
         image.load()
         orientation = orientation_of(image)

@@ -366,6 +366,18 @@ def test_user_commands_load_neither_torch_nor_numpy():
         assert result.returncode == 0, result.stderr
 
 
+def test_photos_scored_for_everyone_need_no_database(toy_model, home, photos):
+    with AesMamba(toy_model, device="cpu") as sdk:
+        assert all(score.ok for score in sdk.score_many(photos[0].parent))
+    script = (
+        "import sys; from aesmamba_sdk.cli import main\n"
+        "try: main()\n"
+        "finally: assert not {'torch', 'sqlalchemy', 'huggingface_hub'} & set(sys.modules)"
+    )
+    result = aesmamba("score", str(photos[0].parent), "--model", str(toy_model), script=script)
+    assert result.returncode == 0, result.stderr
+
+
 def test_photos_seen_before_need_neither_torch_nor_peft(toy_model, home, photos):
     with AesMamba(toy_model, device="cpu") as sdk:
         sdk.users.add("alice")

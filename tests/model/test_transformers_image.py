@@ -138,10 +138,10 @@ def test_what_is_no_image_network_is_told(source):
         from_transformers(source, image_size=32)
 
 
-def test_vmamba_models_never_import_transformers(toy_model):
+def test_vmamba_models_import_neither_transformers_nor_an_http_client(toy_model):
     program = (
         "import sys; from pathlib import Path; from aesmamba_sdk.model.folder import load_model; "
         f"load_model(Path({str(toy_model)!r}), with_text=False); "
-        "sys.exit('transformers' in sys.modules)"
+        "sys.exit(not {'transformers', 'huggingface_hub'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import MAX_SIDE, limits, load_image, load_photo
+from aesmamba_sdk.photos.pixels import load_pixels
 from tests.photos.pictures import close, encoded, gradient, stored
 
 
@@ -77,6 +80,21 @@ def test_large_photos_are_bounded_and_keep_their_aspect():
     assert photo.image.size == (MAX_SIDE, MAX_SIDE * 3 // 4)
     assert (photo.width, photo.height) == (4000, 3000)
     assert close(photo.image, gradient(*photo.image.size), 12)
+
+
+def test_a_large_file_is_decoded_in_few_pieces_as_before_each_the_interpreter_is_waited_for():
+    pixels = np.random.default_rng(0).integers(0, 256, (1200, 1200, 3), np.uint8)
+    asked = []
+
+    class Watched(io.BytesIO):
+        def read(self, size=-1):
+            asked.append(size)
+            return super().read(size)
+
+    stream = Watched(encoded(Image.fromarray(pixels), "JPEG", quality=95))
+    assert stream.getbuffer().nbytes > 2**20
+    load_pixels(Image.open(stream), "noise")
+    assert len([size for size in asked if size >= 2**16]) <= 3
 
 
 def test_a_photo_to_look_at_is_upright_and_as_large_as_asked():
