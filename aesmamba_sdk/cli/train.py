@@ -26,7 +26,7 @@ _ARGUMENTS = {
     "photo_alone": "Share of examples with a text that are learned without it.",
     "features": "Weight of the teacher's features of the whole crop.",
     "blended": "Share of photos laid over one another, learned from the teacher alone.",
-    "softened": "How far photos are at most moved towards a slight blur; the teacher sees them clear.",
+    "softened": "How far photos are at most moved towards a blur; the teacher sees them clear.",
     "soft_targets": "Weight of the teacher's scores.",
     "seed": "Of everything random.",
     "checkpoint_minutes": "Time between checkpoints.",
