@@ -27,11 +27,12 @@ from aesmamba_sdk.evaluate.statistics import Runs
 from aesmamba_sdk.metrics import accuracy, plcc, srcc
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.profiles.prompts import CHARACTERS
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.train.correlations import FEWEST, people_rows
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.recipe import Recipe, train
-from aesmamba_sdk.train.tasks import TASKS, Progress, Task, gather
+from aesmamba_sdk.train.tasks import TASKS, Task, gather
 from aesmamba_sdk.train.views import predict
 
 INDICES = ("accuracy", "PLCC", "SRCC")

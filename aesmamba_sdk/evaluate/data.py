@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.model.captions import clean_caption
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.data import named_folder
 from aesmamba_sdk.train.datasets import READERS, Dataset, read_dataset
 
-Progress = Callable[[str, int, int], None]
-"""Told what is under way, how much is done, and of how much."""
 Figures = NDArray[np.float64]
 
 _BATCH = 16

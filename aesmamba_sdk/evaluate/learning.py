@@ -16,8 +16,9 @@ from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.evaluate.statistics import Estimate, bootstrap
 from aesmamba_sdk.personalize.bayes import Evidence, Observations
 from aesmamba_sdk.personalize.suggest import choose
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.train.people import Progress, RatedPhotos
+from aesmamba_sdk.train.people import RatedPhotos
 
 SHOTS = (5, 10, 20, 30, 50)
 POOL = 100

@@ -18,8 +18,9 @@ from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS, Baseline, Case, Row
 from aesmamba_sdk.evaluate.kept import KeptFigures, Key
 from aesmamba_sdk.metrics import plcc, srcc
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.train.people import Progress, RatedPhotos
+from aesmamba_sdk.train.people import RatedPhotos
 from aesmamba_sdk.train.taste import fit_prior
 
 QUERY = 50

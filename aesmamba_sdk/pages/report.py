@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,6 +22,7 @@ from aesmamba_sdk.pages.assets import joined, self_contained
 from aesmamba_sdk.pages.names import common_folder, name_below, printable
 from aesmamba_sdk.pages.thumbnails import as_address, side_for, thumbnails
 from aesmamba_sdk.photos import load_photo
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Score, ScoreFailure
 from aesmamba_sdk.scoring import Scoring
 
@@ -39,7 +40,6 @@ SCRIPTS = (
 )
 
 Pair = tuple[Embedded, Embedded]
-Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

@@ -17,12 +17,10 @@ from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.taste import Matrix
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.oasis import GROUPS
-
-Progress = Callable[[str, int, int], None]
-"""Told what is under way, how much is done, and of how much."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from aesmamba_sdk.model.backbone import save_reference
 from aesmamba_sdk.model.folder import save_model
 from aesmamba_sdk.paths import home_folder
 from aesmamba_sdk.profiles.prompts import CHARACTERS
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
@@ -30,7 +31,7 @@ from aesmamba_sdk.train.devices import Devices, open_devices
 from aesmamba_sdk.train.journal import Journal, draw_curves
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.start import Start, build
-from aesmamba_sdk.train.tasks import TASKS, Examples, Progress, Task, divide, gather
+from aesmamba_sdk.train.tasks import TASKS, Examples, Task, divide, gather
 from aesmamba_sdk.train.teachers import check_scores, open_teacher
 from aesmamba_sdk.train.trainer import Teacher, Trainer, asks_teacher
 from aesmamba_sdk.train.views import describe, predict

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,11 +16,11 @@ from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.profiles.prompts import CHARACTERS, SubjectPrompt
 from aesmamba_sdk.profiles.traits import Traits
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.datasets import Dataset
 from aesmamba_sdk.train.loop import TrainingArguments
 
-Progress = Callable[[str, int, int], None]
 _VALUE = "aesthetic"
 
 PAPER = TrainingArguments(

@@ -19,7 +19,7 @@ from aesmamba_sdk.cli.output import progress_bar, tell
 if TYPE_CHECKING:
     from PIL import Image
 
-    from aesmamba_sdk.evaluate.data import Progress
+    from aesmamba_sdk.runs import Progress
     from aesmamba_sdk.train.datasets import Dataset
 
 _SOME_FAILED = 1
