@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import EVERYTHING, Selection, expand
@@ -49,7 +50,7 @@ class AesMamba:
             default. Torch's setting holds for the whole process.
 
     Raises:
-        SetupError: ``AESMAMBA_THREADS`` is no positive number.
+        SetupError: ``threads`` or ``AESMAMBA_THREADS`` is no positive number.
     """
 
     def __init__(
@@ -159,9 +160,12 @@ class AesMamba:
             UserNotFoundError: no such user.
             PersonalizeError: the user's model is damaged or made with another backbone; or one of
                 several users' models encodes photos itself.
-            CheckpointError, SetupError: as for :meth:`score`.
+            CheckpointError, SetupError: as for :meth:`score`; or ``users`` are given beside a user
+                or a text.
         """
         found, scorings = expand(photos, selection), self._house.scorings
+        if users is not None and (user is not None or text is not None):
+            raise SetupError("several users are scored without a text, and without another user")
         if users is not None:
             return scorings.score_for(found, users, attributes)
         scoring = scorings.of(user, attributes, text)
@@ -312,7 +316,8 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
             RatingsError: no usable ratings are there.
-            PersonalizeError: too few photos could be used, or another run for this user won.
+            PersonalizeError: too few photos could be used, no such method, or another run for this
+                user won.
         """
         from aesmamba_sdk.house.learning import personalize
 

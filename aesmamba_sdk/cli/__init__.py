@@ -29,22 +29,23 @@ from aesmamba_sdk.cli.serve import serve
 from aesmamba_sdk.cli.suggest import suggest
 from aesmamba_sdk.cli.train import train
 from aesmamba_sdk.cli.user import user
-from aesmamba_sdk.errors import AesMambaError
+from aesmamba_sdk.errors import AesMambaError, PhotoError
 
+_PHOTO_FAILED = 1
 _USAGE_OR_SETUP = 2
 _INTERRUPTED = 130
 _RARELY = (10_000, 20, 20)
 
 
 class _Commands(click.Group):
-    """Turns the SDK's errors into one line on standard error and exit code 2."""
+    """Turns the SDK's errors into one line on standard error and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
         except AesMambaError as error:
             click.echo(f"Error: {error}", err=True)
-            context.exit(_USAGE_OR_SETUP)
+            context.exit(_PHOTO_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
         except KeyboardInterrupt as stopped:
             click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
             context.exit(_INTERRUPTED)

@@ -11,7 +11,7 @@ from aesmamba_sdk.cli.output import model_options
 @click.option("--keep", type=click.Path(file_okay=False), help="Keep the photos and home here.")
 @model_options
 def demo(keep: str | None, model: str | None, device: str, threads: int | None) -> None:
-    """Score, rank and personalize sample photos; nothing is set up, nothing is left behind.
+    """Score, rank and personalize sample photos. Nothing is set up, nothing is left behind.
 
     \b
     Example:

@@ -43,7 +43,7 @@ def doctor(
     device: str,
     threads: int | None,
 ) -> None:
-    """Check the installation; exit code 1 when something needed is broken.
+    """Check the installation. Exit code 1 when something needed is broken.
 
     \b
     Example:

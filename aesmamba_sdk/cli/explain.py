@@ -46,7 +46,9 @@ def explain(
     device: str,
     threads: int | None,
 ) -> None:
-    """Explain the score of PHOTO: attributes, regions, and how USER differs from everyone.
+    """Explain the score of PHOTO.
+
+    By attributes, by regions, and by how USER differs from everyone.
 
     \b
     Example:

@@ -150,8 +150,9 @@ def console(*, errors: bool = False) -> Console:
 
 
 def tell(message: str) -> None:
-    """One line for the person, on standard error."""
-    click.echo(message, err=True)
+    """One line for the person, on standard error, above a bar that is drawn there."""
+    # Not click.echo, which would write past rich, into the bar.
+    sys.stderr.write(f"{message}\n")
 
 
 def tell_left_out(problems: Iterable[str], notes: Iterable[str]) -> None:

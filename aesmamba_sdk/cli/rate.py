@@ -35,10 +35,11 @@ def rate(
     device: str,
     threads: int | None,
 ) -> None:
-    """Let USER rate PHOTOS on a page of this computer, those first that teach most.
+    """Let USER rate PHOTOS on a page of this computer.
 
-    Keys 1 to 5 rate, arrows move. Ratings are kept as they are given; a button learns from them
-    and shows what that changes. Only who knows the printed address can open the page.
+    Those come first that teach most. Keys 1 to 5 rate, arrows move. Ratings are kept as they are
+    given; a button learns from them and shows what that changes. Only who knows the printed address
+    can open the page.
 
     \b
     Example:

@@ -63,7 +63,9 @@ def import_(
     device: str,
     threads: int | None,
 ) -> None:
-    """Keep USER's ratings of photos, to learn from at the next `aesmamba personalize USER`.
+    """Keep USER's ratings of photos, to learn from later.
+
+    The next `aesmamba personalize USER` does.
 
     SOURCES are photos, or folders of photos, with stars in their metadata or sidecars; folders with
     ratings.csv, ratings.json or star folders 1 to 5; or such tables.
@@ -98,7 +100,7 @@ def list_(user: str, form: Format | None) -> None:
       aesmamba ratings list alice
     """
     with AesMamba() as sdk:
-        found = sdk.ratings.list(user)
+        found = sorted(sdk.ratings.list(user), key=lambda rating: (rating.rated_at, rating.path))
     _show(user, found, form)
 
 

@@ -48,9 +48,10 @@ def report(
     device: str,
     threads: int | None,
 ) -> None:
-    """Write one page about PHOTOS and folders: a contact sheet, charts, and why each has its score.
+    """Write one page about PHOTOS and folders.
 
-    The page is one file that needs no network; it holds small copies of the photos.
+    A contact sheet, charts, and why each photo has its score: one file that needs no network. It
+    holds small copies of the photos.
 
     \b
     Example:

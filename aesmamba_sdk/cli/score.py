@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from aesmamba_sdk.cli.cluster import Engine, engine_options, score_on_cluster
 from aesmamba_sdk.cli.output import (
     Format,
     chosen_format,
+    console,
     format_option,
     model_options,
     progress_bar,
@@ -23,8 +25,7 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import photo_progress, selection_options
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.cli.selection import no_photos, photo_progress, selection_options
 from aesmamba_sdk.scores import ATTRIBUTES, Score, ranked
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ CSV_COLUMNS = (
 )
 GROUP_COLUMNS = ("group", "similarity", *CSV_COLUMNS)
 _SOME_FAILED = 1
+_CELL_MARGIN, _PHOTO_WIDTH = 3, 24  # of a table's columns; what names of photos need at least
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,7 @@ class _Request:
             empty = False
             yield s
         if empty:
-            named = ", ".join(self.photos)
-            raise SetupError(
-                f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
-            )
+            raise no_photos(self.photos)
 
     def spread(self, engine: Engine) -> bool:
         """Score on a cluster; whether all photos have a score."""
@@ -204,7 +203,9 @@ def duplicates(
     form: Format | None,
     **options: Any,
 ) -> None:
-    """Find photos that show the same: copies, crops, bursts; the best of each group first.
+    """Find photos that show the same: copies, crops, bursts.
+
+    The best of each group comes first.
 
     \b
     Example:
@@ -290,17 +291,30 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     personal = good[0].user is not None
     columns = (["#"] if numbered else []) + ["Photo", "Score", "Percentile"]
     columns += ["Generic", "±"] if personal else []
-    columns += [name.replace("_", " ") for name in good[0].attributes or ()]
+    room = console().width - sum(len(name) + _CELL_MARGIN for name in columns)
+    names = [name.replace("_", " ") for name in good[0].attributes or ()]
+    below = room < _PHOTO_WIDTH + sum(len(name) + _CELL_MARGIN for name in names)
+    columns += [] if below else names
     common = _common_folder(good)
     rows = []
     for i, s in enumerate(good, 1):
         row: list[object] = [i] if numbered else []
         row += [_below(common, s), s.value, _percent(s.percentile)]
         row += [s.generic, s.std] if personal else []
-        row += list((s.attributes or {}).values())
+        if below and s.attributes:
+            row[columns.index("Photo")] = f"{_below(common, s)}\n{_listed(s.attributes, room)}"
+        elif s.attributes:
+            row += s.attributes.values()
         rows.append(row)
     whose = f" for {good[0].user} ({good[0].method})" if personal else ""
     write_table(f"{common or '.'}: scores{whose}, scale {good[0].scale}", columns, rows)
+
+
+def _listed(attributes: Mapping[str, float], room: int) -> str:
+    """Attributes as lines, for terminals where columns of theirs would leave none for the photo."""
+    # textwrap keeps a name and its value together where rich would part them.
+    told = ", ".join(f"{name}_{value:.2f}" for name, value in attributes.items())
+    return textwrap.fill(told, max(room, _PHOTO_WIDTH)).replace("_", " ")
 
 
 def _common_folder(scores: Sequence[Score]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aesmamba_sdk.cli.output import progress_bar
+from aesmamba_sdk.errors import SetupError
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -43,6 +44,14 @@ def selection_options(command: Command) -> Command:
         return command(*arguments, selection=Selection(include, exclude), **rest)
 
     return run  # type: ignore[return-value]  # the same command, with options of its own
+
+
+def no_photos(photos: Iterable[str | Path]) -> SetupError:
+    """That nothing was found where photos were looked for: not an empty success."""
+    named = ", ".join(map(str, photos))
+    return SetupError(
+        f"no photos in {named}: name photos, or folders that hold some", code="no_photos"
+    )
 
 
 @contextmanager

@@ -55,10 +55,10 @@ def serve(
     device: str,
     threads: int | None,
 ) -> None:
-    """Answer over HTTP, for apps that are not Python: scores, people, ratings, personal models.
+    """Answer over HTTP, for apps that are not Python.
 
-    Listens on this computer alone, and asks for a token. Ends on Ctrl-C or SIGTERM, once requests
-    under way are answered.
+    Scores, people, ratings and personal models. Listens on this computer alone, and asks for a
+    token. Ends on Ctrl-C or SIGTERM, once requests under way are answered.
 
     \b
     Example:

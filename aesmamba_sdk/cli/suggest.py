@@ -16,7 +16,7 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import selection_options
+from aesmamba_sdk.cli.selection import no_photos, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -41,16 +41,21 @@ def suggest(
     device: str,
     threads: int | None,
 ) -> None:
-    """Suggest photos for USER to rate next: those that teach most about all the others.
+    """Suggest photos for USER to rate next.
+
+    Those that teach most about all the others.
 
     \b
     Example:
       aesmamba suggest alice ./photos --count 10
     """
+    from aesmamba_sdk.photos import expand
     from aesmamba_sdk.sdk import AesMamba
 
     with AesMamba(model, device=device, threads=threads) as sdk:
         found = sdk.suggest(user, photos, count, selection)
+    if not found and next(expand(photos, selection), None) is None:
+        raise no_photos(photos)
     if not found:
         tell(f"nothing to suggest: {user} has rated all photos that can be read")
     if chosen_format(form) == "table":

@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from aesmamba_sdk import paths
-from aesmamba_sdk.errors import AesMambaError
+from aesmamba_sdk.errors import AesMambaError, PersonalizeError
 from aesmamba_sdk.house.rating import import_ratings
 from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.fit import Support, fit_personal
 from aesmamba_sdk.personalize.folder import PersonalRecord, folder_size, new_version, read_files
-from aesmamba_sdk.personalize.methods import REACH_OF, Method
+from aesmamba_sdk.personalize.methods import METHODS, REACH_OF, Method
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.personalize.support import Gathered, with_choices
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
@@ -42,6 +42,12 @@ def personalize(
     progress: Progress | None,
 ) -> PersonalizeReport:
     """See :meth:`aesmamba_sdk.AesMamba.personalize`."""
+    if method not in METHODS:
+        raise PersonalizeError(
+            f"no method {method!r}; there are: {', '.join(METHODS)}", code="personalize_method"
+        )
+    if shots is not None and shots < 0:
+        raise PersonalizeError(f"shots={shots}: it counts ratings", code="too_few_ratings")
     started = time.monotonic()
     person = house.users.get(user)
     gathered = Gathered()

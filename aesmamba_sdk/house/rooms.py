@@ -42,6 +42,8 @@ class House:
         home: str | os.PathLike[str] | None,
         threads: int | None,
     ) -> None:
+        if threads is not None and threads < 1:
+            raise SetupError(f"threads={threads} is no positive number")
         self.home = paths.home_folder(home)
         self.threads = threads or _threads_variable()
         self._model, self._device = model, device

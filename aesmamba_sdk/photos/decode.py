@@ -170,7 +170,13 @@ def _finish(decoded: Pixels, name: str, path: str | None, side: int) -> Photo:
 
 def _from_array(array: Any) -> Image.Image:
     shape, dtype = getattr(array, "shape", None), getattr(array, "dtype", None)
-    if shape is None or len(shape) != 3 or shape[2] != 3 or str(dtype) != "uint8" or 0 in shape:
+    if shape is None or dtype is None:
+        raise PhotoError(
+            "a photo is a path, the bytes of a file, a PIL image or an RGB array, not "
+            f"{type(array).__name__}",
+            code="photo_array",
+        )
+    if len(shape) != 3 or shape[2] != 3 or str(dtype) != "uint8" or 0 in shape:
         raise PhotoError(
             f"an array must be (height, width, 3) uint8 in RGB, not {shape} {dtype}",
             code="photo_array",

@@ -7,10 +7,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import iter_photos
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
 from aesmamba_sdk.scores import UNIT_SCORES
-from aesmamba_sdk.xmp.choices import Rejects
+from aesmamba_sdk.xmp.choices import REJECTS, Rejects
 from aesmamba_sdk.xmp.opinion import read_opinion
 from aesmamba_sdk.xmp.sidecars import Sidecars
 
@@ -25,7 +26,12 @@ def read_metadata(
         rejects: ``"lowest"`` counts rejected photos as one star. They are left out by default:
             people reject blurred shots and spare copies, which says little about their taste.
         unrated: stars that mean nothing, e.g. 1 where darktable gives each imported photo one.
+
+    Raises:
+        RatingsError: ``rejects`` is something else.
     """
+    if rejects not in REJECTS:
+        raise RatingsError(f"rejects={rejects!r} is none of: {', '.join(REJECTS)}")
     items: list[RatedPhoto] = []
     problems: list[RatingProblem] = []
     without_stars = rejected = 0

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from aesmamba_sdk.errors import XmpError
 from aesmamba_sdk.xmp.packet import MAX_BYTES
@@ -51,6 +51,8 @@ def read_embedded(path: Path) -> Embedded:
                 return _read_png(stream)
             stream.seek(0)
             return _read_image(stream, path.suffix.lower())
+    except UnidentifiedImageError as error:
+        raise XmpError(f"{path} is not an image of a known format") from error
     except OSError as error:
         raise XmpError(
             f"the metadata of {path} cannot be read: {error.strerror or error}"

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
-from aesmamba_sdk.cli import main, sample_photos
+from aesmamba_sdk.cli import main, output, sample_photos
 from aesmamba_sdk.cli.sample_photos import RATED, Taste, write_photos
 from aesmamba_sdk.cli.score import CSV_COLUMNS
 from aesmamba_sdk.model.selective_scan import choose_engine
@@ -46,6 +46,14 @@ def test_every_command_has_help_with_an_example(path, command):
     assert f"Example:\n      aesmamba {' '.join(path)}".replace(
         "      ", "  "
     ) in command.help.replace("      ", "  ")
+
+
+@pytest.mark.parametrize(
+    "group", [main, *(c for c in main.commands.values() if isinstance(c, click.Group))]
+)
+def test_lists_of_commands_are_told_in_whole_sentences(group):
+    listed = click.Context(group, info_name="aesmamba", terminal_width=80).get_help()
+    assert "..." not in listed.partition("Commands:")[2]
 
 
 class TestScore:
@@ -90,9 +98,11 @@ class TestScore:
         assert "1 of 5 photos" in result.stderr
         assert sum("value" in json.loads(line) for line in result.stdout.splitlines()) == 4
 
-    def test_an_empty_folder_is_wrong_usage(self, run, tmp_path):
+    @pytest.mark.parametrize("command", [("score",), ("rank",), ("suggest", "alice")])
+    def test_an_empty_folder_is_wrong_usage(self, run, tmp_path, command):
+        run("user", "add", "alice")
         (tmp_path / "empty").mkdir()
-        result = run("score", tmp_path / "empty")
+        result = run(*command, tmp_path / "empty")
         assert (result.exit_code, result.stdout) == (2, "")
         assert "no photos" in result.stderr
 
@@ -112,6 +122,18 @@ class TestScore:
         out = run("rank", photos[0].parent, "--format", "table", "--top", 2).stdout
         assert str(photos[0].parent) in out.replace("\n", "")
         assert sum(".png" in line for line in out.splitlines()) == 2
+
+    def test_attributes_go_below_the_photo_where_their_columns_would_not_fit(
+        self, run, photos, monkeypatch
+    ):
+        arguments = ("rank", *photos, "--attributes", "--format", "table")
+        assert "┃ aesthetic ┃ color ┃" in run(*arguments).stdout
+        monkeypatch.setattr(output, "_PIPE_WIDTH", 55)
+        table = run(*arguments).stdout.partition("┏")[2]
+        assert max(map(len, table.splitlines())) <= 55
+        best = json.loads(run("rank", *photos, "--attributes").stdout.splitlines()[0])
+        for name, value in best["attributes"].items():
+            assert f"{name} {value:.2f}" in table
 
     @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
     @pytest.mark.parametrize("form", ["jsonl", "csv", "table"])

@@ -83,10 +83,15 @@ def test_the_heat_map_is_drawn_beside_the_text(run, photo, tmp_path):
         assert image.width == 320
 
 
+def test_a_photo_that_cannot_be_used_is_named_with_exit_code_1(run, photo):
+    result = run(photo.parent / "gone.jpg")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "gone.jpg does not exist" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["{folder}/gone.jpg"], "gone.jpg does not exist"),
         (["{photo}", "--user", "nobody"], "nobody"),
         (["{photo}", "--heatmap", "{folder}/map.txt"], "name the heat map .png"),
         (["{photo}", "--heatmap", "{photo}"], "is the photo itself"),

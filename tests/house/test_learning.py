@@ -13,6 +13,7 @@ import pytest
 
 from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import (
+    AesMambaError,
     PersonalizeError,
     RatingsError,
     UserNotFoundError,
@@ -124,6 +125,20 @@ def test_no_ratings_is_an_error_that_says_what_to_do(sdk, tmp_path):
         sdk.personalize("alice")
     with pytest.raises(RatingsError, match=r"ratings\.csv"):
         sdk.personalize("alice", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"method": "lara"}, "no method 'lara'; there are: auto, affine, bayes, lora"),
+        ({"shots": -1}, "shots=-1"),
+        ({"rejects": "highest"}, "rejects='highest' is none of: skip, lowest"),
+    ],
+)
+def test_what_was_misspelt_is_never_taken_for_the_default(sdk, photos, wrong, told):
+    sdk.users.add("alice")
+    with pytest.raises(AesMambaError, match=told):
+        sdk.personalize("alice", photos[0].parent, **wrong)
 
 
 def test_a_model_without_fusion_learns_a_head_but_takes_no_adapter(tmp_path, photos, table):

@@ -38,6 +38,12 @@ def test_threads_are_torchs(toy_model, photos, monkeypatch, told):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("threads", [0, -1])
+def test_so_few_threads_are_refused(toy_model, threads):
+    with pytest.raises(SetupError, match=f"threads={threads} is no positive number"):
+        AesMamba(toy_model, threads=threads)
+
+
 @pytest.mark.parametrize("value", ["0", "many", "-2"])
 def test_a_bad_number_of_threads_is_named(monkeypatch, value):
     monkeypatch.setenv("AESMAMBA_THREADS", value)

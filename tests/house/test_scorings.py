@@ -141,6 +141,18 @@ def test_several_people_are_scored_in_one_pass(sdk, photos, table):
         sdk.score_many(photos, users=["alice", "bob"])
 
 
+@pytest.mark.parametrize("beside", [{"user": "anna"}, {"text": "so bright"}])
+def test_several_people_are_asked_for_alone(sdk, photos, beside):
+    with pytest.raises(SetupError, match="without a text, and without another user"):
+        sdk.score_many(photos, users=["anna", "bob"], **beside)
+
+
+@pytest.mark.parametrize("source", [None, 7, {"path": "a.jpg"}])
+def test_what_is_no_photo_at_all_is_named_by_its_type(sdk, source):
+    with pytest.raises(PhotoError, match=f"RGB array, not {type(source).__name__}"):
+        sdk.score(source)
+
+
 def test_an_earlier_model_can_serve_again(sdk, photos, table):
     sdk.users.add("alice")
     sdk.personalize("alice", table, shots=10)

@@ -71,3 +71,9 @@ def test_nothing_rated_says_what_was_seen(tmp_path):
     image(tmp_path / "a.jpg")
     with pytest.raises(RatingsError, match=r"1 photos without stars .* stars in their metadata"):
         read_ratings(tmp_path)
+
+
+def test_what_is_no_image_is_named_once_and_in_words(library):
+    (library / "notes.jpg").write_text("no photo")
+    told = [problem.message for problem in read_ratings(library).problems]
+    assert told == [f"{library / 'notes.jpg'} is not an image of a known format"]

@@ -41,10 +41,11 @@ def giaa(**options: Any) -> None:
 @data_options("para")
 @protocol_options
 def fiaa(**options: Any) -> None:
-    """FIAA: every attribute's score, beside a copy of the aesthetic score in its place.
+    """FIAA: every attribute's score.
 
-    Accuracy, PLCC and SRCC with 95 % bootstrap intervals over photos, the paired gain over the
-    copy, the SRCC of what an attribute is above the aesthetic score, and calibration.
+    Beside a copy of the aesthetic score in its place: accuracy, PLCC and SRCC with 95 % bootstrap
+    intervals over photos, the paired gain over the copy, the SRCC of what an attribute is above the
+    aesthetic score, and calibration.
 
     \b
     Example:

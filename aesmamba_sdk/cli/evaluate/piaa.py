@@ -68,10 +68,11 @@ def _people_options(command: Command) -> Command:
 def piaa(
     shots: tuple[int, ...], also: tuple[Method, ...], keep: Path | None, **options: Any
 ) -> None:
-    """PIAA: how well one person's taste is learned from 10 or 100 ratings.
+    """PIAA: how well one person's taste is learned.
 
-    People and photos of the tested group are both unseen; the groups rotate. Every method is
-    compared with a generic head that was fitted to the other groups' mean ratings.
+    From 10 or 100 ratings. People and photos of the tested group are both unseen; the groups
+    rotate. Every method is compared with a generic head that was fitted to the other groups' mean
+    ratings.
 
     \b
     Example:
@@ -101,7 +102,9 @@ def piaa(
 @_people_options
 @protocol_options
 def suggest(picture: Path | None, **options: Any) -> None:
-    """How much faster a taste is learned from photos that `aesmamba suggest` chooses.
+    """How much faster a taste is learned from chosen photos.
+
+    Those that `aesmamba suggest` chooses, against photos at random.
 
     \b
     Example:

@@ -43,10 +43,11 @@ def robustness(
     device: str,
     threads: int | None,
 ) -> None:
-    """Common sense: gross damage lowers scores, a flip or a small crop does not move them.
+    """Common sense: gross damage lowers scores.
 
-    Blur, noise, wrong exposure and compression of fixed strengths are laid on PHOTOS (files or
-    folders), on --samples, or else on the photos of a dataset.
+    A flip or a small crop does not move them. Blur, noise, wrong exposure and compression of fixed
+    strengths are laid on PHOTOS (files or folders), on --samples, or else on the photos of a
+    dataset.
 
     \b
     Example:
