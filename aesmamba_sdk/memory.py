@@ -1,9 +1,10 @@
-"""Memory that a process frees and will want again in a moment."""
+"""Memory that a process has freed: kept because it will be wanted again, or given back."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from typing import Any
 
 # Options of glibc's mallopt, from <malloc.h>.
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3
@@ -20,13 +21,30 @@ def keep_freed_memory() -> bool:
     Returns:
         Whether the C library knows how; others than glibc do not.
     """
-    if not sys.platform.startswith("linux"):
-        return False
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except AttributeError:  # musl
+    mallopt = _of_glibc("mallopt")
+    if mallopt is None:
         return False
     most = 1 << 30
     settings = {_MMAP_THRESHOLD: most, _TRIM_THRESHOLD: -1, _TOP_PAD: 64 << 20}
     done = [mallopt(option, value) == 1 for option, value in settings.items()]
     return all(done)
+
+
+def give_back_freed_memory() -> bool:
+    """Hand all that this process has freed back to the system, which takes some milliseconds.
+
+    After photos have been encoded that is some 200 MB, room for a large one to be decoded.
+
+    Returns:
+        Whether the C library knows how; others than glibc do not.
+    """
+    trim = _of_glibc("malloc_trim")
+    if trim is None:
+        return False
+    trim(0)
+    return True
+
+
+def _of_glibc(name: str) -> Any | None:
+    """A function of the C library; ``None`` where it is another one, like musl."""
+    return getattr(ctypes.CDLL(None), name, None) if sys.platform.startswith("linux") else None

@@ -1,4 +1,4 @@
-"""Memory that a process keeps."""
+"""Memory that a process keeps or gives back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,32 @@ print(usual, faults())
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs the GNU C library")
+FREED = """
+from pathlib import Path
+from aesmamba_sdk.memory import give_back_freed_memory
+
+def megabytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
+
+blocks = [bytearray(50_000) for _ in range(1000)]
+last = bytearray(50_000)  # while it lives, what lies below is not handed back by itself
+del blocks
+before = megabytes()
+assert give_back_freed_memory()
+print(before - megabytes())
+"""
+needs_glibc = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="needs the GNU C library"
+)
+
+
+@needs_glibc
+def test_freed_memory_is_given_back():
+    out = subprocess.run([sys.executable, "-c", FREED], capture_output=True, text=True, check=True)
+    assert float(out.stdout) > 40
+
+
+@needs_glibc
 def test_kept_memory_is_not_faulted_in_again():
     """In a process of its own: the setting cannot be taken back."""
     out = subprocess.run(
@@ -36,7 +61,8 @@ def test_kept_memory_is_not_faulted_in_again():
 
 
 def test_other_systems_say_that_they_cannot(monkeypatch):
-    from aesmamba_sdk.memory import keep_freed_memory
+    from aesmamba_sdk.memory import give_back_freed_memory, keep_freed_memory
 
     monkeypatch.setattr(sys, "platform", "darwin")
     assert not keep_freed_memory()
+    assert not give_back_freed_memory()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.memory import give_back_freed_memory
 
 MAX_SIDE = 512
 """Longest side in pixels a loaded photo keeps: over twice what the networks look at.
@@ -51,7 +52,8 @@ class Room:
     """Memory that threads share: many small photos are decoded at once, large ones one by one.
 
     Args:
-        size: in bytes. What is larger than the whole waits until the room is empty.
+        size: in bytes. What is larger than the whole waits until the room is empty, and gets what
+            the process had taken for other things and freed.
     """
 
     def __init__(self, size: int) -> None:
@@ -66,6 +68,8 @@ class Room:
             self._changed.wait_for(lambda: not self._taken or self._taken + amount <= self._size)
             self._taken += amount
         try:
+            if amount > self._size:
+                give_back_freed_memory()
             yield
         finally:
             with self._changed:
