@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from aesmamba_sdk.similar.sketch import SIDE, alignment
+from aesmamba_sdk.similar.sketch import SIDE, Rows, alignments
 
 Array = NDArray[np.float32]
 
@@ -24,6 +24,8 @@ MOMENT = 60.0
 """Seconds between photos of one moment."""
 _MOST = 16
 """Groups that a photo is compared with, the likeliest ones."""
+_BLOCK = 32
+"""Photos that are compared at once, also with each other, in case that one comes to lead."""
 _DIMENSIONS = 128
 
 
@@ -68,28 +70,53 @@ def group_similar(
     Returns:
         Groups in order of their best photo: index and similarity to the best, 1 for itself.
     """
-    groups: list[list[tuple[int, float]]] = []
-    leaders = np.zeros_like(vectors)
-    members: list[int] = []
-    for i in np.argsort(-np.asarray(values), kind="stable").tolist():
-        near = leaders[: len(groups)] @ vectors[i]
-        at_once = np.abs(taken[members] - taken[i]) <= MOMENT
+    order = np.argsort(-np.asarray(values), kind="stable")
+    vectors, sketches, taken = vectors[order], sketches[order], taken[order]
+    groups: dict[int, list[tuple[int, float]]] = {}
+    leads = np.zeros(len(order), bool)
+    for start in range(0, len(order), _BLOCK):
+        end = min(start + _BLOCK, len(order))
+        leads[start:end] = True  # any of them may, until it joins another
+        near = vectors[start:end] @ vectors[:end].T
+        at_once = np.abs(taken[start:end, None] - taken[:end]) <= MOMENT
         bars = np.where(at_once, same - SAME_MOMENT, same)
         # Sketches agree by 1 at most, so less cannot be enough.
-        likely = np.flatnonzero(near >= 2 * bars - 1)
-        likely = likely[np.argsort(-near[likely], kind="stable")[:_MOST]]
-        if len(likely):
-            others = sketches[[members[j] for j in likely]]
-            seen = alignment(_square(sketches[i : i + 1])[0], _square(others))
-            similar = (near[likely] + seen) / 2
-            best = int((similar - bars[likely]).argmax())
-            if similar[best] >= bars[likely][best]:
-                groups[likely[best]].append((i, float(similar[best])))
-                continue
-        leaders[len(groups)] = vectors[i]
-        members.append(i)
-        groups.append([(i, 1.0)])
-    return groups
+        possible = (near >= 2 * bars - 1) & leads[:end]
+        likely = [
+            _likeliest(near[row], possible[row], start, start + row) for row in range(end - start)
+        ]
+        seen = _seen(sketches, likely, start)
+        for i, others, alike in zip(range(start, end), likely, seen, strict=True):
+            actual = np.flatnonzero(leads[others])[:_MOST]
+            others = others[actual]
+            similar = (near[i - start, others] + alike[actual]) / 2
+            margins = similar - bars[i - start, others]
+            best = int(margins.argmax()) if len(margins) else -1
+            if best >= 0 and margins[best] >= 0:
+                groups[int(others[best])].append((int(order[i]), float(similar[best])))
+                leads[i] = False
+            else:
+                groups[i] = [(int(order[i]), 1.0)]
+    return list(groups.values())
+
+
+def _likeliest(near: Array, possible: NDArray[np.bool_], start: int, i: int) -> Rows:
+    """Whom photo ``i`` may join, the nearest first.
+
+    Behind the 16th that leads for sure, nobody is looked at; those from ``start`` on may not lead.
+    """
+    others = np.flatnonzero(possible[:i])
+    others = others[np.argsort(-near[others], kind="stable")]
+    return others[np.cumsum(others < start) <= _MOST]
+
+
+def _seen(sketches: NDArray[np.uint8], others: Sequence[Rows], start: int) -> list[Array]:
+    """How well each photo from ``start`` on agrees with these others."""
+    counts = [len(rows) for rows in others]
+    first = np.repeat(np.arange(start, start + len(others)), counts)
+    used, places = np.unique(np.concatenate([first, *others]), return_inverse=True)
+    one, other = np.split(places, 2)
+    return np.split(alignments(_square(sketches[used]), one, other), np.cumsum(counts)[:-1])
 
 
 def _square(sketches: NDArray[np.uint8]) -> Array:

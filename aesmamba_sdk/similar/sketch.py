@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Array = NDArray[np.float32]
+Rows = NDArray[np.intp]
+Sums = NDArray[np.float64]
 
 SIDE = 32
 """Of a sketch, in pixels; its aspect ratio is lost, as for the encoder."""
@@ -45,40 +47,59 @@ def alignment(one: Array, others: Array) -> Array:
     Returns:
         (n,), up to 1, which the same sketch with much contrast comes near to.
     """
-    repeated = np.broadcast_to(one, others.shape)
-    return np.maximum(_found(repeated, others), _found(others, repeated))
+    count = len(others)
+    return alignments(
+        np.concatenate([one[None], others]), np.zeros(count, np.intp), np.arange(1, count + 1)
+    )
 
 
-def _found(wide: Array, narrow: Array) -> Array:
-    """Best correlation of each of ``narrow``, made smaller, with a window of its ``wide``."""
-    spectrum = np.fft.rfft2(wide)
-    best = np.full(len(wide), -1.0, np.float32)
+def alignments(sketches: Array, first: Rows, second: Rows) -> Array:
+    """As :func:`alignment`, of many pairs at once: what a sketch needs is worked out once.
+
+    Args:
+        sketches: (n, SIDE, SIDE).
+        first, second: rows of ``sketches``, (m,) each, that are laid over each other.
+
+    Returns:
+        (m,).
+    """
+    spectrum = np.fft.rfft2(sketches)
+    sums, squares = _summed(sketches), _summed(np.square(sketches))
+    best = np.full(len(first), -1.0, np.float32)
     for size in SIZES:
         shrink = _shrinking(size)
-        patch = shrink @ narrow @ shrink.T
+        patch = shrink @ sketches @ shrink.T
         patch = patch - patch.mean((1, 2), keepdims=True)
         turned = np.fft.rfft2(patch, s=(SIDE, SIDE)).conj()
-        # Windows that lie inside: there the circular correlation is the plain one.
-        inside = slice(0, SIDE - size + 1)
-        products = np.fft.irfft2(spectrum * turned, s=(SIDE, SIDE))[:, inside, inside]
         contrast = patch.std((1, 2), keepdims=True) + _FLOOR
-        agreement = products / (size * size * contrast * (_window_contrast(wide, size) + _FLOOR))
-        best = np.maximum(best, agreement.max((1, 2)).astype(np.float32))
+        surroundings = _window_contrast(sums, squares, size) + _FLOOR
+        # Windows that lie inside: there the circular correlation is the plain one.
+        count = SIDE - size + 1
+        for wide, narrow in ((first, second), (second, first)):
+            rows = np.fft.ifft(spectrum[wide] * turned[narrow], axis=1)[:, :count]
+            products = np.fft.irfft(rows, SIDE)[:, :, :count]
+            agreement = products / (size * size * contrast[narrow] * surroundings[wide])
+            best = np.maximum(best, agreement.max((1, 2)).astype(np.float32))
     return best
 
 
-def _window_contrast(wide: Array, size: int) -> NDArray[np.float64]:
+def _window_contrast(sums: Sums, squares: Sums, size: int) -> Sums:
     """Standard deviation of every window of this size, (n, SIDE-size+1, SIDE-size+1)."""
-    mean, square = (_window_mean(values, size) for values in (wide, np.square(wide)))
+    mean, square = (_window_mean(table, size) for table in (sums, squares))
     return np.sqrt(np.maximum(square - mean * mean, 0))
 
 
-def _window_mean(values: Array, size: int) -> NDArray[np.float64]:
-    sums = np.zeros((len(values), SIDE + 1, SIDE + 1))
-    sums[:, 1:, 1:] = values.cumsum(1, dtype=np.float64).cumsum(2)
+def _window_mean(sums: Sums, size: int) -> Sums:
     top, bottom = sums[:, :-size], sums[:, size:]
     window = bottom[:, :, size:] - bottom[:, :, :-size] - top[:, :, size:] + top[:, :, :-size]
     return window / (size * size)
+
+
+def _summed(values: Array) -> Sums:
+    """Sums of all that lies above and left of each corner, (n, SIDE+1, SIDE+1)."""
+    sums = np.zeros((len(values), SIDE + 1, SIDE + 1))
+    sums[:, 1:, 1:] = values.cumsum(1, dtype=np.float64).cumsum(2)
+    return sums
 
 
 @cache
