@@ -84,8 +84,7 @@ class Scoring:
         deviations: Array | None = None
         if self.personal is not None:
             reference = self.personal.reference_values
-            deviations = self.personal.deviations(own, values)
-            values = self.personal.scores(own, values)
+            values, deviations = self.personal.judge(own, values)
         if self.text is not None:  # the reference photos have no captions to be ranked with
             reference = None
         ranks = None if reference is None else percentiles(values, reference)

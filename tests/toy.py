@@ -17,6 +17,7 @@ from aesmamba_sdk.model.backbone import save_reference
 from aesmamba_sdk.model.config import AesMambaConfig, TextConfig, VMambaConfig
 from aesmamba_sdk.model.folder import save_model
 from aesmamba_sdk.model.text import TextTokenizer
+from aesmamba_sdk.personalize.space import PhotoSpace
 
 CHARACTERS = string.ascii_lowercase + string.digits + string.punctuation
 CONFIG = AesMambaConfig(
@@ -67,6 +68,15 @@ def save_toy(folder: Path, seed: int = 0, *, reference: bool = True) -> Path:
         generator = torch.Generator().manual_seed(seed)
         save_reference(folder, torch.randn(50, CONFIG.encoder.described, generator=generator))
     return folder
+
+
+def linear_space(features: int) -> PhotoSpace:
+    """Photos as they are kept: tastes are linear in f_v."""
+    return PhotoSpace(
+        np.zeros(features, np.float32),
+        np.eye(features, dtype=np.float16),
+        np.zeros((0, features), np.float16),
+    )
 
 
 def photo(light: float, seed: int) -> Image.Image:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.taste import Matrix
+from aesmamba_sdk.personalize.space import Matrix
 
 _STRENGTHS = 10.0 ** np.arange(-4.0, 3.0, 0.25)
 _FOLDS = 10

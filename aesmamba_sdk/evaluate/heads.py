@@ -79,6 +79,12 @@ def shipped(case: Case) -> Prediction:
     return Prediction(case.shipped.scores[case.query])
 
 
+def unrated(case: Case) -> Prediction:
+    """What the prior expects of anyone: the head before the first rating."""
+    prior, rows = case.fitted.prior, case.query
+    return Prediction(prior.design(case.features[rows], case.fitted.scores[rows]) @ prior.mean)
+
+
 def affine(case: Case) -> Prediction:
     scores = case.fitted.scores
     fit = Affine.fit(scores[case.support], case.ratings[case.support])
@@ -131,6 +137,7 @@ Row = Callable[[Case], Prediction]
 METHODS: Mapping[str, Row] = {
     "generic": generic,
     "shipped score": shipped,
+    "no ratings yet": unrated,
     "affine": affine,
     "residual ridge": residual_ridge,
     "bayes": bayes,

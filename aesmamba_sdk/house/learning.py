@@ -23,7 +23,7 @@ from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.ratings import Choice
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.xmp.choices import Picks, Rejects
+from aesmamba_sdk.xmp.choices import Rejects
 
 
 def personalize(
@@ -34,7 +34,6 @@ def personalize(
     shots: int | None,
     scale: Scale | None,
     rejects: Rejects,
-    picks: Picks,
     unrated: float,
     choices: Sequence[Choice],
     method: Method,
@@ -59,7 +58,6 @@ def personalize(
             rated,
             scale=scale,
             rejects=rejects,
-            picks=picks,
             unrated=unrated,
             dry_run=dry_run,
             progress=progress,

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.taste import Matrix, TastePrior
+from aesmamba_sdk.personalize.space import Matrix
+from aesmamba_sdk.personalize.taste import TastePrior
 
 _NOISES = np.linspace(-2.0, 2.0, 5)  # deviations of the log of the noise over people
 _AMPLITUDES = np.array([1.0, 4.0, 16.0])

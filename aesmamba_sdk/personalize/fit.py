@@ -19,7 +19,8 @@ from aesmamba_sdk.personalize.blend import UNKNOWN_STD, Affine, Vector
 from aesmamba_sdk.personalize.folder import PersonalRecord, save_record
 from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.methods import REACH_OF, Method
-from aesmamba_sdk.personalize.taste import Matrix, prior_of
+from aesmamba_sdk.personalize.space import Matrix
+from aesmamba_sdk.personalize.taste import prior_of
 
 if TYPE_CHECKING:
     from aesmamba_sdk.model.backbone import Backbone

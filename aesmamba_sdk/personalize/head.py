@@ -1,4 +1,4 @@
-"""A person's closed-form head as it is kept and used: f_v and generic scores to scores and stds."""
+"""A person's closed-form head as it is kept and used: photos to scores and deviations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from safetensors.numpy import save_file
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.personalize.bayes import Posterior
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.taste import Matrix, TastePrior
+from aesmamba_sdk.personalize.space import PhotoSpace, View
+from aesmamba_sdk.personalize.taste import TastePrior
 
 HEAD_FILE = "head.safetensors"
-_ARRAYS = ("center", "projection", "mean", "root")
+_ARRAYS = ("projection", "offset", "mean", "root")
 _JITTER = 1e-9
 
 
@@ -27,14 +28,15 @@ class PersonalHead:
     """rating = design · w + noise, the design as in :class:`TastePrior`, w one person's.
 
     Attributes:
-        center, projection, generic_center: of the prior it was learned from.
+        space, projection, offset, generic_center: of the prior it was learned from.
         mean: of w, (k + 2,).
         root: (k + 2, k + 2), lower triangular; root · rootᵀ is the covariance of w.
         noise: variance of a rating around the score.
     """
 
-    center: NDArray[np.float32]
+    space: PhotoSpace
     projection: NDArray[np.float32]
+    offset: NDArray[np.float32]
     generic_center: float
     mean: NDArray[np.float32]
     root: NDArray[np.float32]
@@ -44,8 +46,9 @@ class PersonalHead:
     def of(cls, prior: TastePrior, posterior: Posterior) -> PersonalHead:
         covariance = posterior.covariance + _JITTER * np.eye(len(posterior.mean))
         return cls(
-            center=prior.center.astype(np.float32),
+            space=prior.space,
             projection=prior.projection.astype(np.float32),
+            offset=prior.offset.astype(np.float32),
             generic_center=prior.generic_center,
             mean=posterior.mean.astype(np.float32),
             root=np.linalg.cholesky(covariance).astype(np.float32),
@@ -53,28 +56,30 @@ class PersonalHead:
         )
 
     def scores(self, features: NDArray[Any], generic: NDArray[Any]) -> Vector:
-        """Scores (n,) of f_v (n, d) and generic scores (n,), not clipped."""
-        weights = self.projection @ self.mean[2:]
-        taste = (features.astype(np.float32) - self.center) @ weights
-        scores: Vector = self.mean[0] + self.mean[1] * (generic - self.generic_center) + taste
-        return scores
+        """Scores (n,) of what is kept of photos (n, d) and generic scores (n,), not clipped."""
+        taste = self.mean[2:].astype(np.float64)
+        scores: Vector = self.mean[0] + self.mean[1] * (generic - self.generic_center)
+        scores = scores - float(self.offset @ taste)
+        return scores + self.space(features) @ (self.projection @ taste).astype(np.float32)
 
-    def deviations(self, features: NDArray[Any], generic: NDArray[Any]) -> Vector:
-        """Standard deviation (n,) of a rating around each score."""
+    def predict(self, features: NDArray[Any], generic: NDArray[Any]) -> tuple[View, View]:
+        """Scores (n,), and the standard deviation (n,) of a rating around each."""
         design = self.design(features, generic)
-        known: Vector = np.square(design @ self.root).sum(1)
-        return np.sqrt(known + self.noise)
+        deviations = np.sqrt(np.square(design @ self.root).sum(1) + np.float32(self.noise))
+        return design @ self.mean, deviations
 
-    def design(self, features: NDArray[Any], generic: NDArray[Any]) -> Matrix:
+    def design(self, features: NDArray[Any], generic: NDArray[Any]) -> View:
         """What w is applied to, (n, k + 2)."""
         design = np.empty((len(generic), len(self.mean)), np.float32)
         design[:, 0], design[:, 1] = 1.0, generic - self.generic_center
-        design[:, 2:] = (features.astype(np.float32) - self.center) @ self.projection
-        return design.astype(np.float64)
+        np.matmul(self.space(features), self.projection, out=design[:, 2:])
+        design[:, 2:] -= self.offset
+        return design
 
     def save(self, folder: Path) -> None:
         scalars = {"generic_center": self.generic_center, "noise": self.noise}
         tensors = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
+        tensors |= self.space.arrays()
         save_file(tensors, folder / HEAD_FILE, {"head": json.dumps(scalars)})
 
     @classmethod
@@ -88,9 +93,10 @@ class PersonalHead:
         try:
             with safe_open(file, "numpy") as opened:
                 scalars = json.loads((opened.metadata() or {})["head"])
-                center, projection, mean, root = map(opened.get_tensor, _ARRAYS)
+                projection, offset, mean, root = map(opened.get_tensor, _ARRAYS)
+                space = PhotoSpace.read(opened.get_tensor)
             known = float(scalars["generic_center"]), float(scalars["noise"])
-            return cls(center, projection, known[0], mean, root, known[1])
+            return cls(space, projection, offset, known[0], mean, root, known[1])
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise PersonalizeError(
                 f"the personal model {file} is missing or damaged ({error}); personalize again",

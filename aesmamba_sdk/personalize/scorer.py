@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from aesmamba_sdk.errors import PersonalizeError
@@ -77,11 +78,14 @@ class PersonalScorer:
         encoder = self.network.encoder.to(self.backbone.device)
         return self.backbone.encode(images, encoder)
 
-    def deviations(self, features: Array, generic: Array) -> Array:
-        """Standard deviation (n,) of this person's rating around each score."""
-        if self.head is not None:
-            return self.head.deviations(features, generic).astype(np.float32)
-        return np.full(len(generic), self.record.std, np.float32)
+    def judge(self, features: Array, generic: Array) -> tuple[Array, Array]:
+        """Scores (n,) as by :meth:`scores`, and the standard deviation (n,) of this person's
+        rating around each."""
+        if self.head is None:
+            unknown = np.full(len(generic), self.record.std, np.float32)
+            return self.scores(features, generic), unknown
+        scores, deviations = self.head.predict(features, generic)
+        return self._clipped(scores), deviations
 
     def scores(self, features: Array, generic: Array) -> Array:
         """Personal scores (n,), clipped to the scale.
@@ -90,8 +94,11 @@ class PersonalScorer:
             features: this person's f_v, (n, d).
             generic: the backbone's value of the same photos, (n,).
         """
+        return self._clipped(self.unclipped(features, generic))
+
+    def _clipped(self, scores: NDArray[np.floating]) -> Array:
         scale = self.backbone.config.scale
-        clipped: Array = self.unclipped(features, generic).clip(scale.low, scale.high).astype("f4")
+        clipped: Array = scores.clip(scale.low, scale.high).astype(np.float32)
         return clipped
 
     def unclipped(self, features: Array, generic: Array) -> Vector:

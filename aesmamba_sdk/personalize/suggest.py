@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.personalize.bayes import Posterior
-from aesmamba_sdk.personalize.taste import Matrix
+from aesmamba_sdk.personalize.space import Matrix
 
 
 @dataclass(frozen=True)

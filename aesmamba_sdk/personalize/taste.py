@@ -1,4 +1,4 @@
-"""What is known of anyone's taste before they rated a photo: a prior over linear heads on f_v.
+"""What is known of anyone's taste before they rated a photo: a prior over heads.
 
 Learned from other people's ratings by ``train.taste``; needs numpy alone.
 """
@@ -18,11 +18,11 @@ from safetensors.numpy import save_file
 
 from aesmamba_sdk.errors import PersonalizeError
 from aesmamba_sdk.personalize.blend import Vector
+from aesmamba_sdk.personalize.space import Matrix, PhotoSpace
 
 TASTE_FILE = "taste.safetensors"
 
-Matrix = NDArray[np.float64]
-_ARRAYS = ("center", "projection")
+_ARRAYS = ("projection", "offset")
 _MOST_DIRECTIONS = 128
 
 
@@ -31,14 +31,15 @@ class TastePrior:
     """How ratings of a person drawn at random depend on a photo.
 
     rating = design · w + noise, where the design of a photo is 1, the generic score above its
-    usual value, and projections of f_v: first what people on average add to the generic score,
-    then directions in which they differ, strongest first. w is normal around ``mean`` with
+    usual value, and projections of its view: first what people on average add to the generic
+    score, then directions in which they differ, strongest first. w is normal around ``mean`` with
     independent components of variance ``variance``; the noise's variance is log-normal over people.
 
     Attributes:
         backbone: hash of the shared model whose features and generic scores these are.
-        center: usual f_v, (d,).
-        projection: (d, k).
+        space: what is kept of a photo to its view, of v numbers.
+        projection: (v, k).
+        offset: usual projection, (k,).
         generic_center: usual generic score.
         mean, variance: of w, (k + 2,).
         log_noise: mean and deviation over people of the log of the noise's variance.
@@ -46,8 +47,9 @@ class TastePrior:
     """
 
     backbone: str
-    center: Vector
+    space: PhotoSpace
     projection: Matrix
+    offset: Vector
     generic_center: float
     mean: Vector
     variance: Vector
@@ -60,17 +62,18 @@ class TastePrior:
         return bool(self.source)
 
     def design(self, features: NDArray[Any], generic: NDArray[Any]) -> Matrix:
-        """f_v (n, d) and generic scores (n,) to (n, k + 2)."""
+        """What is kept of photos (n, d) and their generic scores (n,) to (n, k + 2)."""
         design = np.empty((len(generic), self.projection.shape[1] + 2))
         design[:, 0] = 1.0
         design[:, 1] = generic - self.generic_center
-        design[:, 2:] = (features - self.center) @ self.projection
+        design[:, 2:] = self.space(features) @ self.projection - self.offset
         return design
 
     def save(self, file: Path) -> None:
-        """Write the matrices in single precision, all else beside them as JSON."""
+        """Write the matrices, the largest in half precision, all else beside them as JSON."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
-        arrays = {name: np.ascontiguousarray(known.pop(name), np.float32) for name in _ARRAYS}
+        arrays = known.pop("space").arrays()
+        arrays |= {name: np.ascontiguousarray(known.pop(name), np.float32) for name in _ARRAYS}
         known |= {name: list(map(float, known[name])) for name in ("mean", "variance", "log_noise")}
         save_file(arrays, file, {"taste": json.dumps(known, allow_nan=False)})
         file.chmod(0o644)
@@ -86,7 +89,8 @@ class TastePrior:
             with safe_open(file, "numpy") as opened:
                 known = json.loads((opened.metadata() or {})["taste"])
                 arrays = {name: opened.get_tensor(name).astype(np.float64) for name in _ARRAYS}
-            return cls._from(known | arrays)
+                space = PhotoSpace.read(opened.get_tensor)
+            return cls._from(known | arrays | {"space": space})
         except (OSError, SafetensorError, ValueError, TypeError, KeyError) as error:
             raise PersonalizeError(
                 f"{file} is missing or no taste prior ({error}); learn it again with "
@@ -99,6 +103,8 @@ class TastePrior:
         mean, variance = (np.asarray(known[name], np.float64) for name in ("mean", "variance"))
         center, spread = known["log_noise"]
         prior = cls(**{**known, "mean": mean, "variance": variance, "log_noise": (center, spread)})
+        if len(prior.projection) != prior.space.width:
+            raise ValueError(f"{len(prior.projection)} rows for views of {prior.space.width}")
         width = prior.projection.shape[1] + 2
         if mean.shape != (width,) or variance.shape != (width,):
             raise ValueError(f"{len(mean)} means of {width} weights")
@@ -116,7 +122,7 @@ def prior_of(
     Args:
         folder: of the shared model.
         backbone: its hash.
-        usual: f_v of usual photos, (photos, d), for the spread of features where nothing is known.
+        usual: what is kept of usual photos, (photos, d), for their spread where nothing is known.
         generic: f_v to generic scores.
 
     Raises:
@@ -138,23 +144,25 @@ def prior_of(
 
 
 def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> TastePrior:
-    """The prior where nothing was learned from people: every direction of f_v alike.
+    """The prior where nothing was learned from people: all directions as photos vary in them.
 
     Args:
         backbone: hash of the shared model.
-        features, generic: f_v (n, d) and generic scores (n,) of usual photos, for their spread.
+        features, generic: what is kept (n, d), and generic scores (n,) of usual photos.
     """
-    features = features.astype(np.float64)
-    center = features.mean(0)
-    _, sizes, directions = np.linalg.svd(features - center, full_matrices=False)
-    kept = min(len(sizes), _MOST_DIRECTIONS)
-    spread = np.sqrt((sizes**2).sum() / len(features)) + 1e-12
-    projection = directions[:kept].T / spread
-    ones = np.ones(kept)
+    space = PhotoSpace.of(features)
+    basis = space.basis()
+    seen = space(features) @ basis
+    center = seen.mean(0)
+    _, _, directions = np.linalg.svd(seen - center, full_matrices=False)
+    kept = directions[:_MOST_DIRECTIONS].T
+    kept = kept / (np.sqrt(np.square((seen - center) @ kept).sum(1).mean()) + 1e-12)
+    ones = np.ones(kept.shape[1])
     return TastePrior(
         backbone=backbone,
-        center=center,
-        projection=projection,
+        space=space,
+        projection=basis @ kept,
+        offset=center @ kept,
         generic_center=float(generic.mean()),
         mean=np.r_[generic.mean(), 1.0, 0 * ones],
         variance=np.r_[0.5, 0.25, 0.3 * ones],

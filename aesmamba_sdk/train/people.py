@@ -15,7 +15,7 @@ from aesmamba_sdk.embeddings.stream import embed_photos
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.backbone import Backbone
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.taste import Matrix
+from aesmamba_sdk.personalize.space import Matrix
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale

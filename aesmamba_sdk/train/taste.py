@@ -3,32 +3,35 @@
     python -m aesmamba_sdk.train.taste --data oasis=FOLDER --model pretrained/nano
 
 How raters of the same photos differ comes down to latent factors. Their loadings are known on those
-photos alone; regressed on f_v they carry over to any photo, as far as f_v can tell them, and the
-regression's own uncertainty becomes part of the prior.
+photos alone; regressed on a view of these they carry over to any photo, as far as what is kept of
+photos tells them, and the regression's own uncertainty becomes part of the prior.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.personalize.blend import Vector
-from aesmamba_sdk.personalize.taste import TASTE_FILE, Matrix, TastePrior
+from aesmamba_sdk.personalize.space import Matrix, PhotoSpace
+from aesmamba_sdk.personalize.taste import TASTE_FILE, TastePrior
 from aesmamba_sdk.train.data import data_folder
 from aesmamba_sdk.train.people import RatedPhotos, read_people
 
 FACTORS = 30
 DIRECTIONS = 128
-_SHIFT = (0.5, 0.25)
-"""How much of what the average rater adds to the generic score a person shares: mean, variance.
+_KEPT = 0.5
+"""Share of the generic score's slope that stays where known photos tell better what people like.
 
-Half: raters of another kind of photos need not agree, and the person's ratings tell.
+Photos unlike all known ones have nothing but the generic score to go by.
 """
+_SHIFT_VARIANCE = 0.25
+"""Over people, of the share they take in what the average rater adds to the generic score."""
 _RATIOS = 10.0 ** np.arange(-6.0, 3.0, 0.25)
 
 
@@ -55,28 +58,29 @@ def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str) -> Tast
         backbone: hash of the shared model that features and generic scores are of.
         source: whose ratings these are.
     """
-    features = np.concatenate([group.features for group in groups]).astype(np.float64)
-    center, spread = features.mean(0), features.std(0) + 1e-6
-    scale = spread * np.sqrt(features.shape[1])
-    _, _, basis = np.linalg.svd((features - center) / scale, full_matrices=False)
-    to_basis = basis.T / scale[:, None]  # (d, k): f_v - center to coordinates
-    coordinates = [(group.features - center) @ to_basis for group in groups]
+    features = np.concatenate([group.features for group in groups])
+    space = PhotoSpace.of(features)
+    basis = space.basis()
+    center = (space(features) @ basis).mean(0)
+    coordinates = [space(group.features) @ basis - center for group in groups]
+    unseen = space.unseen() @ basis - center
 
     generic_center = float(np.concatenate([group.generic for group in groups]).mean())
     common, shift = _consensus(groups, coordinates, generic_center)
     factors = [_factors(g, z) for g, z in zip(groups, coordinates, strict=True)]
     taste = sum(f.weights @ f.weights.T + f.covariance for f in factors) / len(factors)
-    roots = _strongest(taste + shift.covariance, np.concatenate(coordinates))
-    projection = to_basis @ np.c_[shift.weights, roots]
+    roots = _strongest(taste + shift.covariance, unseen)
+    directions = np.c_[shift.weights, roots]
     ones = np.ones(roots.shape[1])
-    explained = [np.einsum("nk,kl,nl->n", z, taste, z).mean() for z in coordinates]
+    explained = float(np.einsum("nk,kl,nl->n", unseen, taste, unseen, optimize=True).mean())
     return TastePrior(
         backbone=backbone,
-        center=center,
-        projection=projection,
+        space=space,
+        projection=basis @ directions,
+        offset=center @ directions,
         generic_center=generic_center,
-        mean=np.r_[common[0], common[1], _SHIFT[0], 0 * ones],
-        variance=np.r_[common[2], common[3], _SHIFT[1], ones],
+        mean=np.r_[common[:2], 1.0, 0 * ones],
+        variance=np.r_[common[2:], _SHIFT_VARIANCE, ones],
         log_noise=_noise(groups, shift.left[:, 0], explained),
         source=source,
     )
@@ -100,13 +104,11 @@ def _consensus(
     """Mean and variance of people's offsets and slopes, and what all of them add to the score."""
     generic = np.concatenate([group.generic for group in groups]) - center
     usual = np.concatenate([np.nanmean(group.ratings, 0) for group in groups])
-    slope = float(_within(groups, generic) @ usual / (_within(groups, generic) @ generic + 1e-9))
-    offset = float((usual - slope * generic).mean())
-    together = np.concatenate(coordinates)
-    shift = _regress(together, (usual - offset - slope * generic)[:, None])
-    # The generic score knows what people like on average no better than this.
-    unsure = _regress(together, (usual - offset)[:, None]).covariance
-    shift = replace(shift, covariance=unsure)
+    within = _within(groups, generic)
+    slope = _KEPT * float(within @ usual / (within @ within + 1e-9))
+    beyond = usual - slope * generic
+    offset = float(beyond.mean())
+    shift = _regress(np.concatenate(coordinates), (beyond - offset)[:, None])
     offsets, slopes = [], []
     for group in groups:
         x = group.generic - group.generic.mean()
@@ -172,7 +174,7 @@ def _by_evidence(energy: Vector, turned: Vector, rest: float, count: int) -> tup
 def _noise(
     groups: Sequence[RatedPhotos],
     missed: Vector,
-    explained: Sequence[float],
+    explained: float,
 ) -> tuple[float, float]:
     """Mean and deviation over people of the log variance that a head cannot explain.
 
@@ -181,13 +183,13 @@ def _noise(
     """
     logs: list[NDArray[np.float64]] = []
     start = 0
-    for group, taste in zip(groups, explained, strict=True):
+    for group in groups:
         count = len(group.generic)
         usual = np.nanmean(group.ratings, 0) - missed[start : start + count]
         start += count
         own = group.ratings - usual
         variance = np.nanvar(own, 1)
-        share = 1 - taste / max(float(variance.mean()), taste + 1e-9)
+        share = 1 - explained / max(float(variance.mean()), explained + 1e-9)
         logs.append(np.log(np.maximum(variance * max(share, 0.2), 1e-3)))
     together = np.concatenate(logs)
     sampling = 2.0 / max(2, int(np.mean([len(group.generic) for group in groups])) - 1)

@@ -103,7 +103,7 @@ def test_harm_is_a_whole_interval_below_the_line():
 
 def test_the_report_has_every_method_and_the_bars_of_its_shots(found):
     result = piaa_result(found, seed=1)
-    assert [len(table.rows) for table in result.tables] == [8, 7, 8, 7]
+    assert [len(table.rows) for table in result.tables] == [9, 8, 9, 8]
     assert all(bar.what.startswith(("10 shots", "30 shots")) for bar in result.bars)
     json.dumps(result.to_dict(), allow_nan=False)
 

@@ -55,8 +55,9 @@ def person(folder, backbone, weights, *, affine=None, shots=40):
     width = len(weights)
     affine = affine or Affine(3.0, 1.0, 3.0)
     head = PersonalHead(
-        center=np.zeros(width, np.float32),
+        space=toy.linear_space(width),
         projection=np.asarray(weights, np.float32)[:, None],
+        offset=np.zeros(1, np.float32),
         generic_center=affine.centre,
         mean=np.array([affine.mean, affine.slope, 1.0], np.float32),
         root=np.zeros((3, 3), np.float32),

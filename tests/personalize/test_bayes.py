@@ -12,14 +12,16 @@ from aesmamba_sdk.personalize.auto import fit_auto
 from aesmamba_sdk.personalize.bayes import Evidence, Observations
 from aesmamba_sdk.personalize.blend import Affine
 from aesmamba_sdk.personalize.taste import TastePrior, uninformed
+from tests import toy
 
 
 def prior(width=4, features=6, seed=0):
     rng = np.random.default_rng(seed)
     return TastePrior(
         backbone="b",
-        center=rng.normal(size=features),
+        space=toy.linear_space(features),
         projection=rng.normal(size=(features, width - 2)),
+        offset=rng.normal(size=width - 2),
         generic_center=3.0,
         mean=np.r_[3.2, 0.9, np.zeros(width - 2)],
         variance=np.r_[0.3, 0.1, np.ones(width - 2)],
@@ -31,7 +33,7 @@ def prior(width=4, features=6, seed=0):
 def person(known, count, seed=1, noise=0.5):
     """Photos and ratings of someone drawn from the prior."""
     rng = np.random.default_rng(seed)
-    features = rng.normal(size=(count, len(known.center)))
+    features = rng.normal(size=(count, known.space.width))
     generic = rng.normal(3, 0.5, count)
     weights = known.mean + rng.normal(size=len(known.mean)) * np.sqrt(known.variance)
     design = known.design(features, generic)

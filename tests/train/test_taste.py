@@ -30,7 +30,9 @@ def errors(prior, group, shots):
 
 def test_it_finds_the_directions_in_which_people_differ(groups):
     prior = fit_prior(groups[:2], "b", "made")
-    taste = prior.projection[:, 1:]
+    step = 1e-2 * np.eye(made_people.FEATURES)
+    ahead, behind = (prior.design(s * step, np.zeros(len(step)))[:, 3:] for s in (1, -1))
+    taste = (ahead - behind) / 2e-2  # how they change around the usual photo
     truth = np.random.default_rng(99)
     truth.normal(size=made_people.FEATURES)
     truth = truth.normal(size=(made_people.FEATURES, 2))
@@ -45,6 +47,18 @@ def test_ten_ratings_teach_more_with_it_than_without(groups):
     assert errors(informed, groups[2], 10) < 0.8 * errors(plain, groups[2], 10)
 
 
+def test_what_everyone_likes_need_not_be_linear():
+    rng = np.random.default_rng(5)
+    features = rng.normal(size=(400, 3)).astype(np.float32)
+    usual = 3 - 0.5 * np.abs(features[:, 0])  # neither too much of it nor too little
+    ratings = usual + rng.normal(0, 0.5, (30, 400))
+    nothing = np.full(300, 3.0)
+    group = made_people.RatedPhotos("made", features[:300], nothing, ratings[:, :300])
+    prior = fit_prior([group], "b", "made")
+    before_any_rating = prior.design(features[300:], nothing[:100]) @ prior.mean
+    assert np.corrcoef(before_any_rating, usual[300:])[0, 1] > 0.8
+
+
 def test_its_noise_is_what_heads_cannot_explain(groups):
     noise = np.exp(fit_prior(groups[:2], "b", "made").log_noise[0])
     assert 0.6**2 * 0.8 < noise < 0.6**2 * 1.6
@@ -55,10 +69,14 @@ def test_where_people_agree_there_is_no_taste_to_learn():
     group = made_people.group("agreeing", 40, 80, seed=7)
     ratings = group.generic + rng.normal(0, 0.5, group.ratings.shape)
     alike = made_people.RatedPhotos("alike", group.features, group.generic, ratings)
-    differing = fit_prior([group], "b", "made")
-    agreeing = fit_prior([alike], "b", "made")
-    sizes = [np.square(p.projection[:, 1:]).sum() for p in (agreeing, differing)]
-    assert sizes[0] < 0.1 * sizes[1]
+    photos = made_people.group("others", 1, 100, seed=8)
+
+    def taste(people):
+        """Variance over people of the scores of photos that differ by taste alone."""
+        design = fit_prior([people], "b", "made").design(photos.features, photos.generic)
+        return np.square(design[:, 3:]).sum(1).mean()
+
+    assert taste(alike) < 0.1 * taste(group)
 
 
 def test_regression_leaves_each_sample_out_exactly():
