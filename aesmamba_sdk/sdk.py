@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.profiles.users import Users
     from aesmamba_sdk.ratings import Choice
     from aesmamba_sdk.similar.photos import Similar
-    from aesmamba_sdk.xmp.choices import Rejects
+    from aesmamba_sdk.xmp.choices import Picks, Rejects
 
 __all__ = ["AesMamba", "Progress"]
 
@@ -288,6 +288,7 @@ class AesMamba:
         shots: int | None = None,
         scale: Scale | None = None,
         rejects: Rejects = "skip",
+        picks: Picks = "skip",
         unrated: float = 0.0,
         choices: Sequence[Choice] = (),
         method: Method = "auto",
@@ -303,8 +304,9 @@ class AesMamba:
                 in their metadata or sidecars; without it, learn again from the stored ratings.
             shots: learn from so many ratings at most, chosen by ``seed``.
             scale: range of the ratings, unless they declare it; 1-5 by default.
-            rejects, unrated: of stars in metadata: ``"lowest"`` counts rejected photos as one star,
-                which are left out otherwise; and how many stars mean nothing.
+            rejects, picks, unrated: of stars in metadata: ``"lowest"`` counts rejected photos as
+                one star, ``"highest"`` those picked without stars as five, which are left out
+                otherwise; and how many stars mean nothing.
             choices: pairs of photos, the preferred one first; they count for this run, are not
                 kept, and suffice without ratings.
             method: one of ``personalize.methods.METHODS``; ``auto`` is chosen by the evidence.
@@ -328,6 +330,7 @@ class AesMamba:
             shots=shots,
             scale=scale,
             rejects=rejects,
+            picks=picks,
             unrated=unrated,
             choices=choices,
             method=method,
@@ -373,16 +376,19 @@ class AesMamba:
         *sources: str | os.PathLike[str],
         scale: Scale | None = None,
         rejects: Rejects = "skip",
+        picks: Picks = "skip",
         unrated: float = 0.0,
         dry_run: bool = False,
         progress: Progress | None = None,
+        selection: Selection = EVERYTHING,
     ) -> Gathered:
         """Keep what a person rated, without learning from it yet.
 
         Args:
             user: who must exist.
             sources: each as ``rated`` of :meth:`personalize`, or a photo.
-            scale, rejects, unrated, progress: as for :meth:`personalize`.
+            scale, rejects, picks, unrated, progress: as for :meth:`personalize`.
+            selection: which files of folders to take.
             dry_run: only read; nothing is stored.
 
         Returns:
@@ -400,9 +406,11 @@ class AesMamba:
             *sources,
             scale=scale,
             rejects=rejects,
+            picks=picks,
             unrated=unrated,
             dry_run=dry_run,
             progress=progress,
+            selection=selection,
         )
 
     def suggest(

@@ -7,9 +7,12 @@ failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C.
 from __future__ import annotations
 
 import atexit
+import errno
 import gc
+import os
 import sys
 import warnings
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -34,6 +37,7 @@ from aesmamba_sdk.errors import AesMambaError, PhotoError
 _PHOTO_FAILED = 1
 _USAGE_OR_SETUP = 2
 _INTERRUPTED = 130
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _RARELY = (10_000, 20, 20)
 
 
@@ -42,13 +46,28 @@ class _Commands(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            try:
+                return super().invoke(context)
+            finally:
+                sys.stdout.flush()  # a full disk is told now, not by the interpreter as it ends
         except AesMambaError as error:
             click.echo(f"Error: {error}", err=True)
             context.exit(_PHOTO_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _drop_output()
+            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror}", err=True)
+            context.exit(_USAGE_OR_SETUP)
         except KeyboardInterrupt as stopped:
             click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
             context.exit(_INTERRUPTED)
+
+
+def _drop_output() -> None:
+    """Let what is still buffered go nowhere: the interpreter would fail on it once more."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.xmp.choices import REJECTS
+from aesmamba_sdk.xmp.choices import PICKS, REJECTS
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,12 +54,20 @@ def model_options(command: Command) -> Command:
 
 
 def rating_options(command: Command) -> Command:
-    """``--scale``, ``--rejects`` and ``--unrated``: how ratings are to be read."""
+    """``--scale``, ``--rejects``, ``--picks`` and ``--unrated``: how ratings are to be read."""
     command = click.option(
         "--unrated",
         type=click.FloatRange(0, 5),
         default=0.0,
         help="So many stars mean nothing, e.g. 1 where darktable gives them on import.",
+    )(command)
+    command = click.option(
+        "--picks",
+        type=click.Choice(PICKS),
+        default=PICKS[0],
+        show_default=True,
+        help="Photos picked in a photo app, or favourites, without stars: leave them out, or count "
+        "them as five.",
     )(command)
     command = click.option(
         "--rejects",

@@ -20,11 +20,13 @@ from aesmamba_sdk.cli.output import (
     write_records,
 )
 from aesmamba_sdk.cli.output import write_table as show_table
+from aesmamba_sdk.cli.selection import selection_options
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.sdk import AesMamba
 
 if TYPE_CHECKING:
+    from aesmamba_sdk.photos import Selection
     from aesmamba_sdk.profiles.rating_store import Rating
 
 RATING_COLUMNS = (
@@ -48,6 +50,7 @@ def ratings() -> None:
 @click.argument("user")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @rating_options
+@selection_options
 @click.option("--dry-run", is_flag=True, help="Only show what would be kept.")
 @format_option
 @model_options
@@ -56,7 +59,9 @@ def import_(
     sources: tuple[Path, ...],
     scale: Scale | None,
     rejects: Any,
+    picks: Any,
     unrated: float,
+    selection: Selection,
     dry_run: bool,
     form: Format | None,
     model: str | None,
@@ -73,6 +78,7 @@ def import_(
     \b
     Example:
       aesmamba ratings import alice ~/Pictures/2023 ~/Pictures/2024
+      aesmamba ratings import alice ~/Pictures --include '2024/*' --picks highest --dry-run
     """
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
         found = sdk.import_ratings(
@@ -80,9 +86,11 @@ def import_(
             *sources,
             scale=scale,
             rejects=rejects,
+            picks=picks,
             unrated=unrated,
             dry_run=dry_run,
             progress=progress,
+            selection=selection,
         )
     tell_left_out(found.problems, found.notes)
     _show(user, list(found.ratings.values()), form)

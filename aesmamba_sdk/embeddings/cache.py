@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.paths import ensure_private
+from aesmamba_sdk.paths import HOME_VARIABLE, ensure_private
 from aesmamba_sdk.photos import FileVersion, photo_version
 
 logger = logging.getLogger(__name__)
@@ -195,7 +195,9 @@ class EmbeddingCache:
             return _prepared(self.file)
         except sqlite3.OperationalError as error:
             raise SetupError(
-                f"the embedding cache {self.file} cannot be opened: {error}", code="cache_unusable"
+                f"the embedding cache {self.file} cannot be opened: {error}. Free some space, "
+                f"or set {HOME_VARIABLE} to a folder you can write to.",
+                code="cache_unusable",
             ) from error
         except sqlite3.DatabaseError:
             logger.warning("the embedding cache %s is damaged; starting a new one", self.file)

@@ -23,7 +23,7 @@ from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.ratings import Choice
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.xmp.choices import Rejects
+from aesmamba_sdk.xmp.choices import Picks, Rejects
 
 
 def personalize(
@@ -34,6 +34,7 @@ def personalize(
     shots: int | None,
     scale: Scale | None,
     rejects: Rejects,
+    picks: Picks,
     unrated: float,
     choices: Sequence[Choice],
     method: Method,
@@ -58,6 +59,7 @@ def personalize(
             rated,
             scale=scale,
             rejects=rejects,
+            picks=picks,
             unrated=unrated,
             dry_run=dry_run,
             progress=progress,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.support import Gathered, rating_of
-from aesmamba_sdk.photos import PhotoSource
+from aesmamba_sdk.photos import EVERYTHING, PhotoSource, Selection
 from aesmamba_sdk.profiles.rating_store import Rating
 from aesmamba_sdk.ratings import read_ratings
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.xmp.choices import Rejects
+from aesmamba_sdk.xmp.choices import Picks, Rejects
 
 
 def rate(
@@ -40,13 +40,22 @@ def import_ratings(
     *sources: str | os.PathLike[str],
     scale: Scale | None,
     rejects: Rejects,
+    picks: Picks,
     unrated: float,
     dry_run: bool,
     progress: Progress | None,
+    selection: Selection = EVERYTHING,
 ) -> Gathered:
     """See :meth:`aesmamba_sdk.AesMamba.import_ratings`."""
     person = house.users.get(user)
-    read = read_ratings(*map(Path, sources), scale=scale, rejects=rejects, unrated=unrated)
+    read = read_ratings(
+        *map(Path, sources),
+        scale=scale,
+        rejects=rejects,
+        picks=picks,
+        unrated=unrated,
+        selection=selection,
+    )
     gathered = Gathered(
         problems=[f"{problem.where}: {problem.message}" for problem in read.problems],
         notes=list(read.notes),

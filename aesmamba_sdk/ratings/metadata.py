@@ -8,16 +8,21 @@ from dataclasses import replace
 from pathlib import Path
 
 from aesmamba_sdk.errors import RatingsError
-from aesmamba_sdk.photos import iter_photos
+from aesmamba_sdk.photos import EVERYTHING, Selection, iter_photos
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
 from aesmamba_sdk.scores import UNIT_SCORES
-from aesmamba_sdk.xmp.choices import REJECTS, Rejects
+from aesmamba_sdk.xmp.choices import PICKS, REJECTS, Picks, Rejects
 from aesmamba_sdk.xmp.opinion import read_opinion
 from aesmamba_sdk.xmp.sidecars import Sidecars
 
 
 def read_metadata(
-    photos: Iterable[Path], *, rejects: Rejects = "skip", unrated: float = 0.0
+    photos: Iterable[Path],
+    *,
+    rejects: Rejects = "skip",
+    picks: Picks = "skip",
+    unrated: float = 0.0,
+    selection: Selection = EVERYTHING,
 ) -> RatedPhotos:
     """Read what people said of photos; :mod:`aesmamba_sdk.xmp.opinion` says which source counts.
 
@@ -25,28 +30,39 @@ def read_metadata(
         photos: files and folders, searched as for scoring.
         rejects: ``"lowest"`` counts rejected photos as one star. They are left out by default:
             people reject blurred shots and spare copies, which says little about their taste.
+        picks: ``"highest"`` counts photos that were picked, or are favourites, and have no stars
+            as five stars.
         unrated: stars that mean nothing, e.g. 1 where darktable gives each imported photo one.
+        selection: which files of folders to take.
 
     Raises:
-        RatingsError: ``rejects`` is something else.
+        RatingsError: ``rejects`` or ``picks`` is something else.
     """
     if rejects not in REJECTS:
         raise RatingsError(f"rejects={rejects!r} is none of: {', '.join(REJECTS)}")
+    if picks not in PICKS:
+        raise RatingsError(f"picks={picks!r} is none of: {', '.join(PICKS)}")
     items: list[RatedPhoto] = []
     problems: list[RatingProblem] = []
-    without_stars = rejected = 0
+    without_stars = rejected = picked = 0
     sidecars = Sidecars()
-    for photo in iter_photos(photos):
+    for photo in iter_photos(photos, selection):
         opinion = read_opinion(photo, sidecars)
         problems += [RatingProblem(str(photo), text) for text in opinion.problems]
-        stars = UNIT_SCORES.low if opinion.rejected and rejects == "lowest" else opinion.stars
-        if opinion.rejected and stars is None:
+        source = opinion.source
+        stars = None if opinion.stars == unrated else opinion.stars
+        if opinion.rejected and rejects == "lowest":
+            stars = UNIT_SCORES.low
+        elif opinion.picked and stars is None and not opinion.rejected and picks == "highest":
+            stars, source = UNIT_SCORES.high, opinion.picked
+        if stars is not None:
+            items.append(RatedPhoto(photo, stars, UNIT_SCORES, source=source))
+        elif opinion.rejected:
             rejected += 1
-        elif stars is None or (stars == unrated and not opinion.rejected):
-            without_stars += 1
         else:
-            items.append(RatedPhoto(photo, stars, UNIT_SCORES, source=opinion.source))
-    return RatedPhotos(_with_twins(items), problems, _notes(without_stars, rejected))
+            without_stars += 1
+            picked += bool(opinion.picked)
+    return RatedPhotos(_with_twins(items), problems, _notes(without_stars, picked, rejected))
 
 
 def _with_twins(items: list[RatedPhoto]) -> list[RatedPhoto]:
@@ -58,10 +74,12 @@ def _with_twins(items: list[RatedPhoto]) -> list[RatedPhoto]:
     ]
 
 
-def _notes(without_stars: int, rejected: int) -> list[str]:
+def _notes(without_stars: int, picked: int, rejected: int) -> list[str]:
     notes = []
     if without_stars:
         notes.append(f"{without_stars} photos without stars are left out")
+    if picked:
+        notes.append(f"{picked} of these were picked; --picks highest counts them as 5")
     if rejected:
         notes.append(f"{rejected} rejected photos are left out; --rejects lowest counts them as 1")
     return notes

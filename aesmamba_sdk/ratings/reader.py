@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
-from aesmamba_sdk.photos import EXTENSIONS, iter_photos
+from aesmamba_sdk.photos import EVERYTHING, EXTENSIONS, Selection, iter_photos
 from aesmamba_sdk.ratings.metadata import read_metadata
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
-from aesmamba_sdk.xmp.choices import Rejects
+from aesmamba_sdk.xmp.choices import Picks, Rejects
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
 SCORE_COLUMNS = ("score", "rating", "stars")
@@ -41,7 +41,9 @@ def read_ratings(
     *sources: Path,
     scale: Scale | None = None,
     rejects: Rejects = "skip",
+    picks: Picks = "skip",
     unrated: float = 0.0,
+    selection: Selection = EVERYTHING,
 ) -> RatedPhotos:
     """Read the ratings of tables, folders and photos.
 
@@ -51,7 +53,8 @@ def read_ratings(
             photos with stars in their metadata; or such a photo. Tables name photos relative to
             themselves. The last of two ratings of one photo counts.
         scale: the range of the scores in tables that do not declare it; 1-5 by default.
-        rejects, unrated: of stars in metadata, as for :func:`read_metadata`.
+        rejects, picks, unrated: of stars in metadata, as for :func:`read_metadata`.
+        selection: which files to take where folders of photos are searched, star folders included.
 
     Raises:
         RatingsError: a source does not exist, the columns are wrong, or no rating is usable.
@@ -64,11 +67,13 @@ def read_ratings(
         if table is not None:
             rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table)
             items += _read_rows(rows, table, scale or UNIT_SCORES, problems)
-        elif in_folders := list(_star_folders(source)):
+        elif in_folders := list(_star_folders(source, selection)):
             items += in_folders
         else:
             starred.append(source)
-    metadata = read_metadata(starred, rejects=rejects, unrated=unrated)
+    metadata = read_metadata(
+        starred, rejects=rejects, picks=picks, unrated=unrated, selection=selection
+    )
     problems += metadata.problems
     latest: dict[Path, RatedPhoto] = {}
     for item in items + metadata.items:
@@ -103,7 +108,7 @@ def _find_table(source: Path) -> Path | None:
     return next((table for table in tables if table.is_file()), None)
 
 
-def _star_folders(source: Path) -> Iterator[RatedPhoto]:
+def _star_folders(source: Path, selection: Selection) -> Iterator[RatedPhoto]:
     if not source.is_dir():
         return
     numbers = [int(name.name) for name in source.iterdir() if name.name.isdecimal()]
@@ -112,7 +117,7 @@ def _star_folders(source: Path) -> Iterator[RatedPhoto]:
     for stars in range(1, 6):
         folder = source / str(stars)
         if folder.is_dir():
-            for photo in iter_photos([folder]):
+            for photo in iter_photos([folder], selection):
                 yield RatedPhoto(photo, float(stars), UNIT_SCORES, source="star folder")
 
 

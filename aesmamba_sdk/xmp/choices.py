@@ -8,6 +8,10 @@ Rejects = Literal["skip", "lowest"]
 """What a rejected photo counts as: nothing, or one star."""
 REJECTS: tuple[Rejects, ...] = get_args(Rejects)
 
+Picks = Literal["skip", "highest"]
+"""What a photo that was picked, and has no stars, counts as: nothing, or five stars."""
+PICKS: tuple[Picks, ...] = get_args(Picks)
+
 SidecarName = Literal["full", "stem"]
 """``"full"`` is ``IMG.jpg.xmp``, ``"stem"`` is ``IMG.xmp``."""
 SIDECAR_NAMES: tuple[SidecarName, ...] = get_args(SidecarName)

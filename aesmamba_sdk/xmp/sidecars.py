@@ -1,19 +1,25 @@
-"""Which XMP file belongs to which photo: ``IMG.jpg.xmp`` or ``IMG.xmp``.
+"""Which files beside a photo say something of it: ``IMG.jpg.xmp`` or ``IMG.xmp``.
 
 The first name is darktable's, digiKam's and Immich's, the second Adobe's. ``IMG.xmp`` may stand
 beside ``IMG.CR2`` and ``IMG.JPG``: it is read for both, one shot being one picture to whoever
-rated it, but only one photo is ever written into it.
+rated it, but only one photo is ever written into it. Only read are darktable's further versions
+of a photo, ``IMG_01.jpg.xmp``, and PhotoPrism's ``IMG.yml``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from aesmamba_sdk.photos.formats import EXTENSIONS, RAW_EXTENSIONS
 from aesmamba_sdk.xmp.choices import SidecarName
 
 _SUFFIX = ".xmp"
+_VERSION = re.compile(r"(.+)_\d{2,}(\.[^.]+)")
+_YAML = ".yml"
+_PHOTOPRISM = ".photoprism"
+"""Where PhotoPrism keeps sidecars, if it keeps them beside photos and not among them."""
 
 
 class Sidecars:
@@ -27,6 +33,18 @@ class Sidecars:
         folder = self._folder(photo)
         names = (folder.find(photo.name), folder.find_stem(photo.stem))
         return [photo.with_name(name) for name in names if name is not None]
+
+    def versions(self, photo: Path) -> list[Path]:
+        """Sidecars of further versions that darktable keeps of a photo, in order."""
+        return [photo.with_name(name) for name in self._folder(photo).versions(photo.name)]
+
+    def photoprism(self, photo: Path) -> Path | None:
+        """What PhotoPrism wrote of a photo, if it keeps that where the photos are."""
+        name = photo.stem + _YAML
+        for folder in (photo.parent / _PHOTOPRISM, photo.parent):
+            if self._folder(folder / name).holds(name):
+                return folder / name
+        return None
 
     def target(self, photo: Path, prefer: SidecarName = "full") -> Path:
         """The sidecar to write: the one that is there and this photo's alone, else a new one.
@@ -58,6 +76,7 @@ class _Folder:
         self._sidecars: dict[str, str] = {}
         self._pictures: dict[str, list[str]] = {}
         self._names: set[str] = set()
+        self._yaml: set[str] = set()
         try:
             names = sorted(os.listdir(path))  # noqa: PTH208 -- no Path for each of 100,000 names
         except OSError:  # of photos that are not there: they are reported when they are read
@@ -69,6 +88,21 @@ class _Folder:
             elif suffix.lower() in EXTENSIONS:
                 self._pictures.setdefault(stem, []).append(name)
                 self._names.add(name)
+            elif suffix == _YAML:
+                self._yaml.add(name)
+        self._versions: dict[str, list[str]] = {}
+        for described, name in self._sidecars.items():
+            version = None if described in self._names else _VERSION.fullmatch(described)
+            if version is not None and (photo := "".join(version.groups())) in self._names:
+                self._versions.setdefault(photo, []).append(name)
+
+    def versions(self, photo: str) -> list[str]:
+        """Sidecars of this photo's further versions."""
+        return self._versions.get(photo, [])
+
+    def holds(self, yaml: str) -> bool:
+        """Whether there is a YAML file of this name."""
+        return yaml in self._yaml
 
     def find(self, described: str) -> str | None:
         """The sidecar of this file name or stem."""

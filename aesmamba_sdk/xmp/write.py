@@ -104,7 +104,8 @@ def save_sidecar(change: SidecarChange) -> None:
     except OSError as error:
         raise XmpError(f"{target} cannot be written: {error.strerror or error}") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # a read-only disk refuses to, whether it is there or not
+            partial.unlink()
 
 
 def _keep_permissions(target: Path, partial: Path) -> None:

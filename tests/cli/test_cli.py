@@ -350,11 +350,20 @@ class TestModelAndDoctor:
         assert "people" in result.stdout
 
 
-def aesmamba(*arguments, model=None, script=None):
+def aesmamba(*arguments, model=None, script=None, stdout=subprocess.PIPE):
     code = script or "from aesmamba_sdk.cli import main; main()"
     environment = os.environ | ({"AESMAMBA_MODEL": str(model)} if model else {})
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, env=environment)
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env=environment)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.parametrize("form", ["csv", "json", "table"])
+def test_a_full_disk_under_the_output_is_one_line(form):
+    with Path("/dev/full").open("w") as full:
+        result = aesmamba("model", "list", "--format", form, stdout=full)
+    assert result.returncode == 2
+    assert result.stderr.decode() == "Error: the output: No space left on device\n"
 
 
 def processor_seconds(*arguments) -> float:

@@ -52,6 +52,14 @@ def test_import_keeps_ratings_without_learning(run, library):
     assert run("personalize", "alice").exit_code == 0
 
 
+def test_of_a_folder_only_what_fits_is_imported(run, library):
+    arguments = ["--include", "00[1-4]*", "--exclude", "002.png", "--format", "jsonl"]
+    result = run("ratings", "import", "alice", library, *arguments)
+    assert result.exit_code == 0, result.stderr
+    names = [json.loads(line)["path"] for line in result.stdout.splitlines()]
+    assert names == [str(library / f"00{i}.png") for i in (1, 3, 4)]
+
+
 def test_a_dry_run_keeps_nothing(run, library):
     result = run("ratings", "import", "alice", library / "001.png", "--dry-run")
     assert "nothing kept" in result.stderr

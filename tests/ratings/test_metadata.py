@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.photos import Selection
 from aesmamba_sdk.ratings import read_ratings
-from tests.xmp.apps import DARKTABLE, image
+from tests.xmp.apps import DARKTABLE, PHOTOPRISM, image
 
 
 @pytest.fixture
@@ -39,6 +40,34 @@ def test_a_folder_without_a_table_is_read_by_its_stars(library):
 def test_rejects_count_as_one_star_and_initial_stars_as_none_when_asked(library):
     rated = read_ratings(library, rejects="lowest", unrated=1)
     assert stars(rated) == {"b.jpg": 4.0, "c.jpg": 5.0, "d.jpg": 1.0}
+
+
+def test_picked_photos_count_as_five_stars_when_asked(library):
+    loved = PHOTOPRISM.format(quality=3, favorite="Favorite: true\n")
+    for name in ("a", "b", "d", "e"):
+        (library / f"{name}.yml").write_text(loved, encoding="utf-8")
+    rated = read_ratings(library, unrated=1)
+    assert stars(rated) == {"b.jpg": 4.0, "c.jpg": 5.0}
+    assert "2 of these were picked; --picks highest counts them as 5" in rated.notes
+    rated = read_ratings(library, unrated=1, picks="highest")
+    assert stars(rated) == {"a.jpg": 5.0, "b.jpg": 4.0, "c.jpg": 5.0, "e.jpg": 5.0}
+    assert rated.items[0].source == "Favorite in a.yml"
+    with pytest.raises(RatingsError, match="picks='best' is none of"):
+        read_ratings(library, picks="best")
+
+
+def test_of_folders_only_what_is_chosen_is_read(library):
+    assert stars(read_ratings(library, selection=Selection(include=("sub/*",)))) == {"c.jpg": 5.0}
+    chosen = Selection(exclude=("b.*", "sub"))
+    assert stars(read_ratings(library, selection=chosen)) == {"a.jpg": 1.0}
+    (library / "3").mkdir()
+    image(library / "3" / "x.jpg")
+    image(library / "3" / "y.jpg")
+    chosen = Selection(include=("x*",))
+    assert stars(read_ratings(library, library / "b.jpg", selection=chosen)) == {
+        "x.jpg": 3.0,
+        "b.jpg": 4.0,
+    }
 
 
 def test_a_table_or_star_folders_count_before_metadata_but_months_are_no_stars(library):

@@ -87,6 +87,28 @@ LIGHTROOM = """<x:xmpmeta xmlns:x="adobe:ns:meta/" x:xmptk="Adobe XMP Core 7.0-c
 </x:xmpmeta>
 """
 """Lightroom Classic from 13.2 on, which writes flags."""
+PHOTOPRISM = """TakenAt: 2024-05-12T16:03:11Z
+UID: pseddntx9b3mvg5h
+Type: image
+Title: "Lake / 2024"
+OriginalName: IMG
+Year: 2024
+Month: 5
+Day: 12
+ISO: 100
+Exposure: 1/250
+FNumber: 8
+FocalLength: 35
+Quality: {quality}
+{favorite}Details:
+  Keywords: lake, water
+  Notes: |-
+    Favorite: true
+  Subject: Lake
+CreatedAt: 2024-05-13T08:00:00Z
+UpdatedAt: 2024-05-14T09:30:00Z
+"""
+"""A YAML sidecar; ``favorite`` is a line of its own, or missing, ``quality`` PhotoPrism's guess."""
 
 
 def image(path: Path) -> Path:

@@ -11,7 +11,15 @@ from aesmamba_sdk.xmp.embedded import read_embedded
 from aesmamba_sdk.xmp.opinion import read_opinion
 from aesmamba_sdk.xmp.packet import AESMAMBA, XMP
 from aesmamba_sdk.xmp.sidecars import Sidecars
-from tests.xmp.apps import DARKTABLE, DIGIKAM, LIGHTROOM, image, needs_exiftool, tag
+from tests.xmp.apps import (
+    DARKTABLE,
+    DIGIKAM,
+    LIGHTROOM,
+    PHOTOPRISM,
+    image,
+    needs_exiftool,
+    tag,
+)
 
 
 def opinion(photo):
@@ -42,15 +50,72 @@ def test_embedded_stars_are_read_from_every_format(tmp_path):
 
 @needs_exiftool
 def test_every_place_is_read_and_the_first_that_says_something_counts(tmp_path):
-    tags = ["-XMP-xmp:Rating=4", "-XMP-microsoft:RatingPercent=50", "-IFD0:Rating=2"]
-    tags.append("-IFD0:RatingPercent=1")
-    photos = tag({tmp_path / f"{i}.jpg": tags[i:] for i in range(4)})
+    tags = ["-XMP-xmp:Rating=4", "-XMP-acdsee:Rating=5", "-XMP-microsoft:RatingPercent=50"]
+    tags += ["-IFD0:Rating=2", "-IFD0:RatingPercent=1"]
+    photos = tag({tmp_path / f"{i}.jpg": tags[i:] for i in range(5)})
     assert [(found.stars, found.source) for found in map(opinion, photos)] == [
         (4, "xmp:Rating in 0.jpg"),
-        (3, "MicrosoftPhoto:Rating in 1.jpg"),
-        (2, "EXIF Rating in 2.jpg"),
-        (1, "EXIF RatingPercent in 3.jpg"),
+        (5, "acdsee:rating in 1.jpg"),
+        (3, "MicrosoftPhoto:Rating in 2.jpg"),
+        (2, "EXIF Rating in 3.jpg"),
+        (1, "EXIF RatingPercent in 4.jpg"),
     ]
+
+
+@needs_exiftool
+def test_picks_are_told_and_are_no_stars(tmp_path):
+    passed, tagged, starred = tag(
+        {
+            tmp_path / "passed.jpg": ["-XMP-digiKam:PickLabel=2", "-XMP-acdsee:Tagged=False"],
+            tmp_path / "tagged.jpg": ["-XMP-acdsee:Tagged=True"],
+            tmp_path / "starred.jpg": ["-XMP-digiKam:PickLabel=3", "-XMP-xmp:Rating=2"],
+        }
+    )
+    chosen = image(tmp_path / "chosen.jpg")  # exiftool does not know Lightroom's flag
+    flag = LIGHTROOM.format(rating=0, pick=1, good="true")
+    (tmp_path / "chosen.xmp").write_text(flag, encoding="utf-8")
+    assert opinion(chosen).picked == "xmpDM:pick in chosen.xmp"
+    assert opinion(passed).picked == ""
+    assert opinion(tagged).picked == "acdsee:tagged in tagged.jpg"
+    assert not any(opinion(photo).given for photo in (chosen, passed, tagged))
+    both = opinion(starred)
+    assert (both.stars, both.picked) == (2, "digiKam:PickLabel in starred.jpg")
+
+
+def test_photoprisms_heart_is_a_pick_and_its_quality_is_nobodys_opinion(tmp_path):
+    photo = image(tmp_path / "IMG.jpg")
+    sidecar = tmp_path / "IMG.yml"
+    sidecar.write_text(PHOTOPRISM.format(quality=7, favorite=""), encoding="utf-8")
+    found = opinion(photo)
+    assert (found.stars, found.picked, found.problems) == (None, "", [])
+    hidden = tmp_path / ".photoprism"
+    hidden.mkdir()
+    loved = PHOTOPRISM.format(quality=1, favorite="Favorite: true\n")
+    for place in (sidecar, hidden / "IMG.yml"):
+        place.write_text(loved, encoding="utf-8")
+        assert opinion(photo).picked == "Favorite in IMG.yml"
+        place.unlink()
+
+
+def test_of_darktables_versions_the_one_with_most_stars_counts(tmp_path):
+    photo, other = image(tmp_path / "IMG.jpg"), image(tmp_path / "OTHER_01.jpg")
+    image(tmp_path / "OTHER.jpg")
+
+    def rate(name, stars):
+        (tmp_path / name).write_text(DARKTABLE.format(rating=stars), encoding="utf-8")
+
+    rate("IMG.jpg.xmp", 1)
+    rate("IMG_01.jpg.xmp", 4)
+    rate("IMG_02.jpg.xmp", -1)
+    found = opinion(photo)
+    assert (found.stars, found.source) == (4, "xmp:Rating in IMG_01.jpg.xmp")
+    rate("IMG_01.jpg.xmp", -1)
+    assert opinion(photo).stars == 1
+    rate("IMG.jpg.xmp", -1)
+    assert opinion(photo).rejected
+    rate("OTHER_01.jpg.xmp", 5)
+    assert opinion(other).stars == 5
+    assert not opinion(tmp_path / "OTHER.jpg").given, "that sidecar is another photo's"
 
 
 def test_windows_percentages_are_read_as_windows_shows_them(tmp_path):

@@ -207,6 +207,12 @@ class TestTrouble:
         with pytest.raises(XmpError, match="write-protected"):
             write(score(photo, 2.0))
 
+    def test_a_sidecar_that_cannot_be_there_is_an_error_of_its_own(self, photo):
+        change = plan_sidecar(score(photo), Sidecars())
+        below_a_file = dataclasses.replace(change, sidecar=photo / "IMG.jpg.xmp")
+        with pytest.raises(XmpError, match="cannot be written"):
+            save_sidecar(below_a_file)
+
     def test_a_linked_sidecar_stays_a_link(self, photo, tmp_path):
         real = tmp_path / "elsewhere" / "a.xmp"
         real.parent.mkdir()
