@@ -25,6 +25,7 @@ _OPTIONAL = {
     "mamba-ssm": "the CUDA scan: pip install 'aesmamba-sdk[cuda]'",
     "pillow-heif": "HEIC photos: pip install 'aesmamba-sdk[heif]'",
     "rawpy": "camera RAW files: pip install 'aesmamba-sdk[raw]'",
+    "tifffile": "TIFF with colours as floats: pip install 'aesmamba-sdk[tiff]'",
     "psycopg": "profiles in PostgreSQL: pip install 'aesmamba-sdk[postgresql]'",
 }
 _FAILED = 1

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos.colour import finished, upright_size
+from aesmamba_sdk.photos.float_tiff import holds_float_colours, open_float_tiff
 from aesmamba_sdk.photos.formats import HEAD, recognise
 from aesmamba_sdk.photos.heif import open_heif
 from aesmamba_sdk.photos.limits import MAX_PIXELS, MAX_SIDE
@@ -25,6 +26,7 @@ from aesmamba_sdk.photos.raw import holds_raw, open_raw
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 PhotoSource: TypeAlias = "str | os.PathLike[str] | bytes | Image.Image | NDArray[np.uint8]"
 
@@ -151,9 +153,23 @@ def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> Pixels:
     kind = recognise(head, os.path.splitext(path or "")[1].lower())  # noqa: PTH122 -- not only paths
     if kind == "heif":
         return open_heif(stream, name, side)
-    if kind == "raw" or (kind == "tiff" and holds_raw(stream)):
+    directory = _first_directory(stream) if kind == "tiff" else None
+    if kind == "raw" or (directory is not None and holds_raw(directory)):
         return open_raw(path or stream, name, side)
+    if directory is not None and holds_float_colours(directory):
+        return open_float_tiff(stream, name, side)
     return load_pixels(Image.open(stream), name, side)
+
+
+def _first_directory(stream: BinaryIO) -> ImageFileDirectory_v2:
+    """What the first page of a TIFF says of itself."""
+    from PIL import TiffImagePlugin
+
+    directory = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
+    stream.seek(directory.next)
+    directory.load(stream)
+    stream.seek(0)
+    return directory
 
 
 def _finish(decoded: Pixels, name: str, path: str | None, side: int) -> Photo:

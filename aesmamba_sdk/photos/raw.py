@@ -16,6 +16,7 @@ from aesmamba_sdk.photos.pixels import Pixels, load_pixels
 
 if TYPE_CHECKING:
     import rawpy
+    from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 _DNG_VERSION_TAG = 0xC612
 _KIND_TAG, _REDUCED = 0x00FE, 1
@@ -27,14 +28,8 @@ _ORIENTATIONS = (1, 2, 4, 3, 5, 8, 6, 7)
 _SIDEWAYS = 5
 
 
-def holds_raw(stream: BinaryIO) -> bool:
+def holds_raw(directory: ImageFileDirectory_v2) -> bool:
     """Whether a TIFF is a RAW file: what Pillow opens of these is a small preview, if anything."""
-    from PIL import TiffImagePlugin
-
-    directory = TiffImagePlugin.ImageFileDirectory_v2(stream.read(8))
-    stream.seek(directory.next)
-    directory.load(stream)
-    stream.seek(0)
     return (
         _DNG_VERSION_TAG in directory
         or directory.get(_KIND_TAG) == _REDUCED

@@ -178,6 +178,59 @@ class TestTiff:
         photo = load_photo(encoded(gradient(60, 40).convert("CMYK"), "TIFF"))
         assert close(photo.image, gradient(60, 40), 4)
 
+    @pytest.mark.parametrize(
+        "options",
+        [
+            {},
+            {"compression": "deflate", "predictor": 3, "rowsperstrip": 7},
+            {"compression": "lzw", "predictor": True, "tile": (16, 16)},
+            {"planarconfig": "separate", "rowsperstrip": 9},
+        ],
+    )
+    def test_colours_as_floats(self, options):
+        values = np.asarray(gradient(60, 40)).astype(np.float32) / 255
+        if options.get("planarconfig"):
+            values = np.moveaxis(values, 2, 0)
+        photo = load_photo(float_tiff(values, **options))
+        assert close(photo.image, gradient(60, 40), 0)
+
+    def test_floats_beyond_white_and_no_numbers_are_clipped(self):
+        values = np.full((8, 8, 3), 7.5, np.float16)
+        values[:4] = np.nan
+        photo = load_photo(float_tiff(values))
+        assert [photo.image.getpixel((0, y))[0] for y in (0, 7)] == [0, 255]
+
+    def test_floats_are_turned_and_their_profile_is_applied(self):
+        profile, image = _linear_profile(), gradient(60, 40)
+        values = np.asarray(stored(image, 6)).astype(np.float32) / 255
+        tags = [(0x0112, 3, 1, 6, True)]
+        data = float_tiff(values, iccprofile=profile, extratags=tags)
+        plain = load_photo(encoded(image, icc_profile=profile))
+        assert close(load_photo(data).image, plain.image, 1)
+
+    def test_without_the_extra_floats_say_what_is_missing(self, monkeypatch):
+        data = float_tiff(np.zeros((8, 8, 3), np.float32))
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+        with pytest.raises(PhotoError, match=r"aesmamba-sdk\[tiff\]") as caught:
+            load_photo(data)
+        assert caught.value.code == "photo_needs_extra"
+
+    def test_too_many_floats_are_refused_undecoded_but_strips_take_little(self, monkeypatch):
+        values = np.zeros((64, 64, 3), np.float32)
+        monkeypatch.setattr(limits, "MAX_BYTES", 64 * 64 * 10)
+        with pytest.raises(PhotoError, match="64x64") as caught:
+            load_photo(float_tiff(values))
+        assert caught.value.code == "photo_too_large"
+        assert load_photo(float_tiff(values, rowsperstrip=4)).width == 64
+
+
+def float_tiff(values: np.ndarray, **options) -> bytes:
+    import tifffile
+
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, values, photometric="rgb", **options)
+    return stream.getvalue()
+
 
 def test_large_photos_are_decoded_one_after_the_other(monkeypatch):
     from threading import Thread
