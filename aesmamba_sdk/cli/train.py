@@ -52,7 +52,7 @@ def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
     """An option for every training argument that people change; unset ones are the task's."""
     for name, text in reversed(_ARGUMENTS.items()):
         whole = name in ("batch_size", "image_size", "seed")
-        kind = click.IntRange(min=name != "seed") if whole else click.FloatRange(min=0)
+        kind = click.IntRange(min=int(name != "seed")) if whole else click.FloatRange(min=0)
         command = click.option(f"--{name.replace('_', '-')}", type=kind, help=text)(command)
     return command
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from aesmamba_sdk.errors import SetupError
 
 Rows = NDArray[np.int64]
+_DATA_VARIABLE = "AESMAMBA_DATA"
 
 
 @dataclass(frozen=True)
@@ -80,9 +81,9 @@ def data_folder() -> Path:
     Raises:
         SetupError: the variable is not set.
     """
-    folder = os.environ.get("AESMAMBA_DATA")
+    folder = os.environ.get(_DATA_VARIABLE)
     if not folder:
-        raise SetupError("set AESMAMBA_DATA to the folder that holds para/ and oasis/")
+        raise SetupError(f"set {_DATA_VARIABLE} to the folder that holds para/ and oasis/")
     return Path(folder)
 
 
@@ -93,4 +94,9 @@ def named_folder(spec: str) -> tuple[str, Path]:
         SetupError: no folder is named, and ``AESMAMBA_DATA`` is not set.
     """
     name, _, folder = spec.partition("=")
+    if not folder and not os.environ.get(_DATA_VARIABLE):
+        raise SetupError(
+            f"{spec} does not say where the data are: write NAME=FOLDER, e.g. folder=./photos, or "
+            f"set {_DATA_VARIABLE} to the folder that {name} is in"
+        )
     return name, Path(folder).expanduser() if folder else data_folder() / name

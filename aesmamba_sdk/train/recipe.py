@@ -29,7 +29,7 @@ from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.devices import Devices, open_devices
 from aesmamba_sdk.train.journal import Journal, draw_curves
-from aesmamba_sdk.train.loop import TrainingArguments
+from aesmamba_sdk.train.loop import CHECKPOINT_FILE, TrainingArguments
 from aesmamba_sdk.train.start import Start, build
 from aesmamba_sdk.train.tasks import TASKS, Examples, Task, divide, gather
 from aesmamba_sdk.train.teachers import check_scores, open_teacher
@@ -225,7 +225,8 @@ def _claim(recipe: Recipe) -> None:
     }
     file = recipe.out / _RUN_FILE
     recipe.out.mkdir(parents=True, exist_ok=True)
-    if not file.is_file():
+    learned = (recipe.out / CHECKPOINT_FILE).is_file() or (recipe.out / MODEL_FOLDER).is_dir()
+    if not file.is_file() or not learned:  # a mistyped option must not keep the folder
         file.write_text(json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(file.read_text())

@@ -49,6 +49,7 @@ def test_a_trained_model_scores(data, toy_model, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
+        (("--data", "here"), "here does not say where the data are: write NAME=FOLDER"),
         (("--data", "=here"), "'=here' names no dataset; write it like para=FOLDER"),
         (("--data", "flickr=here"), "there is no dataset 'flickr'"),
         (("--encoder", "resnot"), "name an encoder or a model to begin from, not both"),
@@ -57,7 +58,8 @@ def test_a_trained_model_scores(data, toy_model, tmp_path):
         (("--ema", -1), "'--ema': -1"),
     ],
 )
-def test_wrong_usage_is_told(data, toy_model, tmp_path, options, expected):
+def test_wrong_usage_is_told(data, toy_model, tmp_path, monkeypatch, options, expected):
+    monkeypatch.delenv("AESMAMBA_DATA", raising=False)
     result = train(data, toy_model, tmp_path / "run", *options)
     assert result.exit_code == 2
     assert expected in result.stderr
@@ -86,3 +88,9 @@ def test_a_dataset_without_a_folder_is_looked_for_in_the_data_folder(
     assert "set AESMAMBA_DATA" in run(*arguments).stderr
     monkeypatch.setenv("AESMAMBA_DATA", str(tmp_path))
     assert str(tmp_path / "tad66k") in run(*arguments).stderr
+
+
+def test_ranges_of_numbers_are_told_as_numbers():
+    told = run("train", "--help").stdout
+    assert "[x>=1]" in told
+    assert "True" not in told

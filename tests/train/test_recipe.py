@@ -12,7 +12,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from aesmamba_sdk import AesMamba
-from aesmamba_sdk.errors import CheckpointError, DatasetError, SetupError
+from aesmamba_sdk.errors import AesMambaError, CheckpointError, DatasetError, SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.photos import load_photo
@@ -212,6 +212,14 @@ def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
     train(recipe)
     with pytest.raises(SetupError, match="holds another run: its task is giaa, not fiaa"):
         train(dataclasses.replace(recipe, task="fiaa"))
+
+
+def test_a_mistyped_option_does_not_keep_the_folder(bright, toy_model, tmp_path):
+    arguments = made_runs.arguments("giaa", epochs=0)
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    with pytest.raises(AesMambaError, match="nino"):
+        train(dataclasses.replace(recipe, start=Start(model="nino")))
+    assert train(recipe).model.is_dir()
 
 
 @pytest.mark.parametrize(

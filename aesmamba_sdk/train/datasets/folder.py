@@ -104,6 +104,8 @@ class _Columns:
 def _table(folder: Path) -> Path:
     if folder.is_file():
         return folder
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} does not exist", code="dataset_missing")
     tables = sorted(file for file in folder.glob("*.csv") if file.name != PEOPLE_FILE)
     if len(tables) != 1:
         found = ", ".join(file.name for file in tables) or "none"

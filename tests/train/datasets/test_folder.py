@@ -103,3 +103,8 @@ def test_several_tables_are_not_guessed_between(tmp_path):
     made.text(tmp_path / "more.csv", "image,score")
     with pytest.raises(DatasetError, match=r"found labels\.csv, more\.csv\. Or name the table"):
         read_dataset("folder", tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DatasetError, match="nowhere does not exist"):
+        read_dataset("folder", tmp_path / "nowhere")
