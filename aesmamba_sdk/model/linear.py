@@ -18,7 +18,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from aesmamba_sdk.model.onednn import proven
+from aesmamba_sdk.model.onednn import proven, serves
 
 # Rows of the product that weights are packed for; other numbers gain nearly as much.
 _PACKED_ROWS = 512
@@ -33,7 +33,7 @@ def pack(module: nn.Module) -> None:
     writes through ``.data``.
     """
     for layer in module.modules():
-        if type(layer) is nn.Linear and _serves(layer.weight) and _fused_linear() is not None:
+        if type(layer) is nn.Linear and serves(layer.weight) and _fused_linear() is not None:
             weight = layer.weight
             if not weight.is_inference():
                 copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _PACKED_ROWS)
@@ -42,7 +42,7 @@ def pack(module: nn.Module) -> None:
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``F.linear``."""
-    if not _serves(x) or (fused := _fused_linear()) is None:
+    if not serves(x) or (fused := _fused_linear()) is None:
         return F.linear(x, weight, bias)
     y: Tensor
     if torch.is_grad_enabled():
@@ -70,7 +70,7 @@ def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
 
 def linear_add(layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
     """``residual + layer(x)``."""
-    if type(layer) is not nn.Linear or not _serves(x) or residual.dtype != x.dtype:
+    if type(layer) is not nn.Linear or not serves(x) or residual.dtype != x.dtype:
         return residual + linear(layer, x)
     if (fused := _fused_linear()) is None:
         return residual + linear(layer, x)
@@ -138,17 +138,8 @@ def _state(weight: Tensor) -> tuple[int, int]:
     return weight._version, weight.data_ptr()
 
 
-def _serves(x: Tensor) -> bool:
-    return (
-        x.device.type == "cpu"
-        and x.dtype == torch.float32
-        and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
-    )
-
-
 def _can_fuse(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
-    return type(layer) is nn.Linear and not torch.is_grad_enabled() and _serves(x)
+    return type(layer) is nn.Linear and not torch.is_grad_enabled() and serves(x)
 
 
 @cache

@@ -27,3 +27,13 @@ def proven(name: str, errors: Callable[[Any], Iterable[Tensor]]) -> Any:
     except (AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError):
         return None
     return operator if all(error < _TOLERANCE for error in largest) else None
+
+
+def serves(x: Tensor) -> bool:
+    """Whether this is the kind of number that these operators are used for."""
+    return (
+        x.device.type == "cpu"
+        and x.dtype == torch.float32
+        and not torch.is_autocast_enabled("cpu")
+        and not torch.compiler.is_compiling()
+    )

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model.config import VMambaConfig
+from aesmamba_sdk.model.convolution import convolve_silu
 from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, project
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
@@ -168,8 +169,7 @@ class SS2D(nn.Module):
         gate = None
         if self.gated:
             x, gate = x.chunk(2, dim=-1)
-        x = F.silu(self.conv(x.permute(0, 3, 1, 2)), inplace=not torch.is_grad_enabled())
-        x = x.permute(0, 2, 3, 1)  # (B, H, W, inner)
+        x = convolve_silu(self.conv, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, inner)
         x = x.flatten(1, 2)  # (B, L, inner)
         x_dbl = project(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
         y = cross_selective_scan(
