@@ -151,7 +151,9 @@ class Rotation:
             replace(group, generic=held)
             for group, held in zip(training, np.split(head.held_out, ends), strict=True)
         ]
-        self.fitted = Baseline(head(self.group.features), fit_prior(unseen, "fitted", "training"))
+        self.fitted = Baseline(
+            head(self.group.features), fit_prior(unseen, "fitted", "training", share=1.0)
+        )
         self.shipped = Baseline(self.group.generic, fit_prior(training, "shipped", "training"))
         self.count = (~np.isnan(self.group.ratings)).sum(0)
         self.sum = np.nansum(self.group.ratings, 0)

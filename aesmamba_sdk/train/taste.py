@@ -25,8 +25,14 @@ from aesmamba_sdk.train.people import RatedPhotos, read_people
 
 FACTORS = 30
 DIRECTIONS = 128
-_KEPT = 0.5
-"""Share of the generic score's slope that stays where known photos tell better what people like.
+_SHARE = 0.4
+"""How much of what the average rater adds to the generic score is expected of anyone.
+
+Not all: people who rate photos of another kind, which the generic score may know better, need not
+agree, and their ratings tell (docs/personalization.md has both sides).
+"""
+_SLOPE_KEPT = 0.5
+"""Share of the generic score's slope that what they add does not replace.
 
 Photos unlike all known ones have nothing but the generic score to go by.
 """
@@ -50,13 +56,17 @@ class _Regression:
     left: Matrix
 
 
-def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str) -> TastePrior:
+def fit_prior(
+    groups: Sequence[RatedPhotos], backbone: str, source: str, *, share: float = _SHARE
+) -> TastePrior:
     """The prior over heads that these people's ratings support.
 
     Args:
         groups: people and photos; people of one group rated the same photos.
         backbone: hash of the shared model that features and generic scores are of.
         source: whose ratings these are.
+        share: of what these people add to the generic score, expected of anyone (0-1): 1 where
+            the generic score was learned from them, too, and knows nothing that they do not.
     """
     features = np.concatenate([group.features for group in groups])
     space = PhotoSpace.of(features)
@@ -67,6 +77,7 @@ def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str) -> Tast
 
     generic_center = float(np.concatenate([group.generic for group in groups]).mean())
     common, shift = _consensus(groups, coordinates, generic_center)
+    slope = common[1] * (1 - share * (1 - _SLOPE_KEPT))
     factors = [_factors(g, z) for g, z in zip(groups, coordinates, strict=True)]
     taste = sum(f.weights @ f.weights.T + f.covariance for f in factors) / len(factors)
     roots = _strongest(taste + shift.covariance, unseen)
@@ -79,7 +90,7 @@ def fit_prior(groups: Sequence[RatedPhotos], backbone: str, source: str) -> Tast
         projection=basis @ directions,
         offset=center @ directions,
         generic_center=generic_center,
-        mean=np.r_[common[:2], 1.0, 0 * ones],
+        mean=np.r_[common[0], slope, share, 0 * ones],
         variance=np.r_[common[2:], _SHIFT_VARIANCE, ones],
         log_noise=_noise(groups, shift.left[:, 0], explained),
         source=source,
@@ -105,8 +116,8 @@ def _consensus(
     generic = np.concatenate([group.generic for group in groups]) - center
     usual = np.concatenate([np.nanmean(group.ratings, 0) for group in groups])
     within = _within(groups, generic)
-    slope = _KEPT * float(within @ usual / (within @ within + 1e-9))
-    beyond = usual - slope * generic
+    slope = float(within @ usual / (within @ within + 1e-9))
+    beyond = usual - _SLOPE_KEPT * slope * generic
     offset = float(beyond.mean())
     shift = _regress(np.concatenate(coordinates), (beyond - offset)[:, None])
     offsets, slopes = [], []

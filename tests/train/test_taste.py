@@ -54,9 +54,16 @@ def test_what_everyone_likes_need_not_be_linear():
     ratings = usual + rng.normal(0, 0.5, (30, 400))
     nothing = np.full(300, 3.0)
     group = made_people.RatedPhotos("made", features[:300], nothing, ratings[:, :300])
-    prior = fit_prior([group], "b", "made")
+    prior = fit_prior([group], "b", "made", share=1.0)
     before_any_rating = prior.design(features[300:], nothing[:100]) @ prior.mean
     assert np.corrcoef(before_any_rating, usual[300:])[0, 1] > 0.8
+
+
+def test_who_shares_nothing_of_what_others_add_is_expected_to_like_what_scores_high(groups):
+    alone = fit_prior(groups[:2], "b", "made", share=0.0)
+    photos = groups[2]
+    expected = alone.design(photos.features, photos.generic) @ alone.mean
+    assert (np.argsort(expected) == np.argsort(photos.generic)).all()
 
 
 def test_its_noise_is_what_heads_cannot_explain(groups):
