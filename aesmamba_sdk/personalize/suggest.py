@@ -30,7 +30,7 @@ class Suggestion:
 
 
 def choose(
-    posterior: Posterior, design: Matrix, count: int
+    posterior: Posterior, design: Matrix, count: int, eligible: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], list[float]]:
     """Rows to rate, one after the other, and the share of doubt that each leaves.
 
@@ -39,9 +39,11 @@ def choose(
 
     Args:
         posterior: of the person's weights, or the prior's own.
-        design: (n, p) of the photos to choose from.
-        count: how many; all of them at most.
+        design: (n, p) of the photos whose scores are to be known.
+        count: how many; all that are eligible at most.
+        eligible: (n,) which photos may be chosen; all by default.
     """
+    closed = np.zeros(len(design), np.bool_) if eligible is None else ~eligible
     size, turn = np.linalg.eigh(posterior.covariance)
     photos = design @ (turn * np.sqrt(size.clip(0.0)))  # scores vary as photos · N(0, 1)
     together = photos.T @ photos
@@ -49,13 +51,13 @@ def choose(
     start = float(np.trace(together))
     chosen: list[int] = []
     doubts: list[float] = []
-    for _ in range(min(count, len(photos))):
+    for _ in range(min(count, int((~closed).sum()))):
         moved = photos @ left
         variance = np.einsum("np,np->n", moved, photos)
         taken = np.einsum("np,pq,nq->n", moved, together, moved, optimize=True)
         gain = taken / (variance + posterior.noise)
-        gain[chosen] = -np.inf
-        best = int(gain.argmax())
+        best = int(np.where(closed, -np.inf, gain).argmax())
+        closed[best] = True
         chosen.append(best)
         left -= np.outer(moved[best], moved[best]) / (variance[best] + posterior.noise)
         doubts.append(float(np.einsum("pq,qp->", together, left)) / max(start, 1e-12))

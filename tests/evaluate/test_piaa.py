@@ -16,6 +16,7 @@ from aesmamba_sdk.evaluate import learning, piaa
 from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS
 from aesmamba_sdk.evaluate.piaa_report import gains_of, harmed, piaa_result
+from aesmamba_sdk.personalize.bayes import Posterior
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.people import read_people
 from tests.train import made_people
@@ -120,22 +121,36 @@ def test_the_generic_head_does_not_peek():
 
 def test_the_learning_curve_falls_and_chosen_photos_teach_no_less():
     curves = learning.learning_curves(
-        [made_people.group(f"g{i}", 8, 160, seed=i) for i in range(3)],
+        [made_people.group(f"g{i}", 8, 200, seed=i) for i in range(3)],
         SCALE,
         repeats=2,
         people=4,
         seed=1,
     )
     assert {arm: curve.shape for arm, curve in curves.items()} == {
-        "random": (12, 5, 2),
-        "chosen": (12, 5, 2),
+        "random": (12, 5, 3),
+        "chosen": (12, 5, 3),
     }
-    error, variance = curves["random"].mean(0).T
-    assert error[-1] < error[0]
-    assert variance[-1] < variance[0]
-    assert curves["chosen"][:, :3].mean() < curves["random"][:, :3].mean()
+    for curve in curves.values():
+        error, beyond, variance = curve.mean(0).T
+        assert error[-1] < error[0]
+        assert (beyond < error).all()
+        assert (np.diff(variance) < 0).all()
+    random, chosen = (curves[arm].mean(0)[:3].mean(0) for arm in learning.ARMS)
+    assert chosen[0] < random[0]
+    assert chosen[2] < random[2]
     result = learning.learning_result(curves, seed=1)
     assert len(result.tables[0].rows) == len(learning.SHOTS)
+
+
+def test_the_variance_that_ratings_leave_is_that_of_the_textbook():
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(6, 6))
+    known = Posterior(rng.normal(size=6), root @ root.T, 0.5)
+    rated, asked = rng.normal(size=(9, 6)), rng.normal(size=(4, 6))
+    precision = np.linalg.inv(known.covariance) + rated.T @ rated / known.noise
+    expected = np.trace(asked @ np.linalg.inv(precision) @ asked.T) / 4
+    assert learning.variance_left(known, rated, asked) == pytest.approx(expected)
 
 
 def test_a_dataset_without_groups_of_raters_is_refused(tmp_path):

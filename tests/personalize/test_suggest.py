@@ -36,6 +36,19 @@ def test_each_photo_is_the_one_that_leaves_the_least_doubt(known):
         assert left == pytest.approx(doubt(posterior, design, rated) / start)
 
 
+def test_of_a_library_only_some_may_be_eligible(known):
+    """What is chosen teaches about all of it."""
+    posterior, design = known
+    eligible = ~np.isin(np.arange(25), choose(posterior, design, 2)[0])
+    rows, _ = choose(posterior, design, 2, eligible)
+    first = min(np.flatnonzero(eligible), key=lambda i: doubt(posterior, design, [i]))
+    assert rows[0] == first
+    assert rows[1] == min(
+        set(np.flatnonzero(eligible)) - {first}, key=lambda i: doubt(posterior, design, [first, i])
+    )
+    assert sorted(choose(posterior, design, 100, eligible)[0]) == list(np.flatnonzero(eligible))
+
+
 def test_no_photo_is_suggested_twice(known):
     rows, _ = choose(*known, 100)
     assert sorted(rows) == list(range(25))
