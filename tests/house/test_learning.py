@@ -187,7 +187,8 @@ def test_of_two_runs_at_once_one_wins_and_the_other_says_so(sdk, photos, table, 
     assert sdk.score(photos[0], user="alice").method == "bayes"
 
 
-def test_cancelling_keeps_the_model_from_before(sdk, photos, table, home):
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_cancelling_keeps_the_model_from_before(sdk, photos, table, home, method):
     class CancelledError(Exception):
         pass
 
@@ -199,7 +200,7 @@ def test_cancelling_keeps_the_model_from_before(sdk, photos, table, home):
     sdk.personalize("alice", table)
     before = sdk.score(photos[0], user="alice")
     with pytest.raises(CancelledError):
-        sdk.personalize("alice", table, method="lora", progress=cancel)
+        sdk.personalize("alice", table, method=method, progress=cancel)
     assert sdk.score(photos[0], user="alice") == before
     assert not list((home / "personal").rglob(".partial-*"))
 

@@ -125,23 +125,6 @@ def test_it_serves_like_any_other_and_gives_way_to_an_earlier_one(sdk, photos, t
     assert sdk.score(photos[0], user="alice") == before
 
 
-def test_cancelling_keeps_the_model_from_before(sdk, photos, table, home):
-    class CancelledError(Exception):
-        pass
-
-    def cancel(what, done, total):
-        if what == "training" and done == 3:
-            raise CancelledError
-
-    sdk.users.add("alice")
-    sdk.personalize("alice", table)
-    before = sdk.score(photos[0], user="alice")
-    with pytest.raises(CancelledError):
-        sdk.personalize("alice", table, method="full", progress=cancel)
-    assert sdk.score(photos[0], user="alice") == before
-    assert not list((home / "personal").rglob(".partial-*"))
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked here")
 def test_killed_at_any_moment_it_leaves_the_model_from_before(toy_model, photos, table):
     """Also while files are written, and while the finished folder is put in its place."""
