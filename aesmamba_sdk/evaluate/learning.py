@@ -15,8 +15,8 @@ from aesmamba_sdk.evaluate.piaa import Draw, Rotation, draw_support
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.evaluate.statistics import Estimate, bootstrap
 from aesmamba_sdk.personalize.bayes import Evidence, Observations, Posterior
+from aesmamba_sdk.personalize.space import Matrix
 from aesmamba_sdk.personalize.suggest import choose
-from aesmamba_sdk.personalize.taste import Matrix
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.people import RatedPhotos
