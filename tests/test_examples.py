@@ -42,5 +42,12 @@ def test_personal_taste(run, tmp_path):
     assert len(result.stdout.splitlines()) == 4
 
 
+@pytest.mark.parametrize("name", ["score_folder.py", "personal_taste.py"])
+def test_without_arguments_they_say_how_they_are_called(run, name):
+    result = run(name)
+    assert result.returncode == 1
+    assert f"python examples/{name}" in result.stderr
+
+
 def test_no_example_is_untested():
     assert {p.name for p in EXAMPLES.glob("*.py")} == {"score_folder.py", "personal_taste.py"}

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ ATTRIBUTE_COLUMNS = {name: name for name in ATTRIBUTES} | {
     "willingnessToShare": "willingness_to_share",
 }
 """Attribute columns, in our spelling and in PARA's."""
+_DECIMAL_COMMA = re.compile(r"^\s*(\d+),(\d{1,2})\s*$")  # as spreadsheets write in half of Europe
 
 
 def read_ratings(
@@ -194,7 +196,7 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
 
 def _on_scale(name: str, value: Any, scale: Scale) -> float:
     try:
-        number = float(value)
+        number = float(_DECIMAL_COMMA.sub(r"\1.\2", value) if isinstance(value, str) else value)
     except (TypeError, ValueError):
         number = math.nan
     if isinstance(value, bool) or number not in scale:

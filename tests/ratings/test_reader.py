@@ -23,6 +23,7 @@ def folder(tmp_path):
     [
         "file,score\na.jpg,4\nb.jpg,2.5\n",
         "\ufeffimage;rating\r\na.jpg;4\r\nb.jpg;2.5\r\n\r\n",
+        "image;rating\r\na.jpg;4,0\r\nb.jpg;2,5\r\n",
         "path\tstars\na.jpg\t4\nb.jpg\t2.5",
     ],
 )
