@@ -219,12 +219,8 @@ _json = json.JSONEncoder(allow_nan=False, check_circular=False).encode
 
 
 def _rounded(value: Any) -> Any:
-    if type(value) in _PLAIN:
-        return value
-    if isinstance(value, float):
-        return round(value, _DECIMALS)
-    if isinstance(value, Mapping):
-        # Without a call for what is plain or a number: of 100,000 photos these are a second.
+    # Without a call for what is plain or a number: of 100,000 photos these are a second.
+    if isinstance(value, dict):
         return {
             key: item
             if type(item) in _PLAIN
@@ -234,8 +230,10 @@ def _rounded(value: Any) -> Any:
             for key, item in value.items()
         }
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
-    return value
+        return [round(item, _DECIMALS) if type(item) is float else _rounded(item) for item in value]
+    if isinstance(value, float):
+        return round(value, _DECIMALS)
+    return _rounded(dict(value)) if isinstance(value, Mapping) else value
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> Record:
