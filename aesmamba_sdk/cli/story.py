@@ -75,7 +75,7 @@ def _meet_people(sdk: AesMamba) -> None:
 
 
 def _personalize(sdk: AesMamba, number: int, name: str, rated: Path, table: Path) -> None:
-    title = f"{number}. Learning from {name}'s ratings of other photos"
+    title = f"{number}. Learning from {name}'s ratings elsewhere"
     _chapter(title, f"aesmamba personalize {name} …")
     write_ratings(rated, _TASTES[name], table)
     console().print(describe(sdk.personalize(name, table)))
@@ -84,10 +84,7 @@ def _personalize(sdk: AesMamba, number: int, name: str, rated: Path, table: Path
 def _compare(generic: list[Score], personal: Mapping[str, list[Score]]) -> None:
     _chapter("5. The same album, for each of them", "aesmamba rank album --user alice")
     columns = {"generic": generic, **personal}
-    rows = [
-        [i + 1, *(f"{_name(ranked[i])} {ranked[i].value:.2f}" for ranked in columns.values())]
-        for i in range(_TOP)
-    ]
+    rows = [[i + 1, *(_name(ranked[i]) for ranked in columns.values())] for i in range(_TOP)]
     write_table("Best photos", ["#", *columns], rows)
     rows = []
     for name, taste in _TASTES.items():

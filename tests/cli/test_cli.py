@@ -277,7 +277,8 @@ class TestKept:
 
 
 class TestDemo:
-    def test_the_story_is_told_and_leaves_nothing_behind(self, run, home):
+    def test_the_story_fits_eighty_columns_and_leaves_nothing_behind(self, run, home, monkeypatch):
+        monkeypatch.setattr(output, "_PIPE_WIDTH", 80)
         result = run("demo")
         assert result.exit_code == 0, result.output
         for chapter in (
@@ -287,6 +288,12 @@ class TestDemo:
             "5. The",
         ):
             assert chapter in result.stdout
+        lines = result.stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        best = lines.index("Best photos")
+        assert [line[:4] for line in lines[best + 4 : best + 10]] == [
+            f"│ {i} " for i in range(1, 7)
+        ]
         assert not home.exists()
 
     def test_a_photograph_is_rated_or_ranked_never_both(self, tmp_path):
