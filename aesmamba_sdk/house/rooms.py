@@ -84,12 +84,11 @@ class House:
 
     @cached_property
     def device(self) -> torch.device:
-        import torch
-
         from aesmamba_sdk.model.network import choose_device
+        from aesmamba_sdk.model.threads import use_threads
 
         if self.threads is not None:
-            torch.set_num_threads(self.threads)
+            use_threads(self.threads)
         return choose_device(self._device)
 
     @cached_property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,6 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
+_alone = threading.local()
+"""``.then``: while a thread computes alone, on how many it will compute afterwards."""
 
 
 @cache
@@ -35,12 +39,26 @@ def one_thread() -> Iterator[None]:
     Unlike ``torch.set_num_threads`` this leaves other threads, and those that start meanwhile, as
     they are. Where torch runs on no OpenMP nothing changes.
     """
+    if getattr(_alone, "then", None) is not None:
+        yield
+        return
     set_threads = openmp("omp_set_num_threads")
     before = torch.get_num_threads()  # asked first: a thread's first question settles its number
     if set_threads is not None:
         set_threads(1)
+    _alone.then = before
     try:
         yield
     finally:
         if set_threads is not None:
-            set_threads(before)
+            set_threads(_alone.then)
+        _alone.then = None
+
+
+def use_threads(count: int) -> None:
+    """``torch.set_num_threads``; within :func:`one_thread` the calling thread stays alone."""
+    torch.set_num_threads(count)
+    set_threads = openmp("omp_set_num_threads")
+    if getattr(_alone, "then", None) is not None and set_threads is not None:
+        _alone.then = count
+        set_threads(1)

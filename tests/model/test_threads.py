@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from aesmamba_sdk.model import threads
-from aesmamba_sdk.model.threads import one_thread
+from aesmamba_sdk.model.threads import one_thread, use_threads
 
 
 @pytest.fixture
@@ -42,6 +42,21 @@ def test_the_setting_comes_back_after_an_error():
     with pytest.raises(ZeroDivisionError), one_thread():
         raise ZeroDivisionError
     assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_setting_made_meanwhile_holds_for_others_at_once_and_here_afterwards():
+    if threads.openmp("omp_set_num_threads") is None:
+        pytest.skip("this torch runs on no OpenMP")
+    with one_thread():
+        use_threads(3)
+        assert (torch.get_num_threads(), elsewhere()) == (1, 3)
+        with one_thread():
+            use_threads(4)
+        assert (torch.get_num_threads(), elsewhere()) == (1, 4)
+    assert torch.get_num_threads() == 4
+    use_threads(2)
+    assert torch.get_num_threads() == elsewhere() == 2
 
 
 @pytest.mark.usefixtures("two_threads")
