@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,9 +37,8 @@ class ImageEncoder(Protocol):
         """RGB images of any size to their features, (len(images), d)."""
 
 
-@dataclass(frozen=True)
-class Embedded:
-    """One photo's outcome.
+class Embedded(NamedTuple):
+    """One photo's outcome; a tuple, which takes a third of the time to make.
 
     Attributes:
         source: as it was given.
