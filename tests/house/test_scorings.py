@@ -168,7 +168,7 @@ def test_an_adapter_in_the_encoder_serves_like_any_other(sdk, photos, table, met
     sdk.users.add("alice")
     assert sdk.personalize("alice", table, method=method).method == "lora"
     first, again = ([s.value for s in sdk.score_many(photos, user="alice")] for _ in range(2))
-    assert first == again
+    assert first == pytest.approx(again, abs=1e-6)  # batches differ
     assert srcc(first, [toy.brightness(p) for p in photos]) > 0.5
     assert sdk.score(photos[0], user="alice").percentile is None
 
