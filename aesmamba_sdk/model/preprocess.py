@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.photos.limits import MAX_SIDE
 
 
 def prepare(images: Sequence[Image.Image], config: AesMambaConfig) -> Tensor:
@@ -20,10 +21,22 @@ def prepare(images: Sequence[Image.Image], config: AesMambaConfig) -> Tensor:
     Returns:
         (len(images), 3, image_size, image_size) float32.
     """
-    side = (config.image_size, config.image_size)
-    pixels = [np.asarray(image.resize(side, Image.Resampling.BICUBIC)) for image in images]
+    pixels = [np.asarray(squash(image, config.image_size)) for image in images]
     batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
     return normalize(batch, config)
+
+
+def squash(image: Image.Image, side: int) -> Image.Image:
+    """To side x side, bicubic and antialiased.
+
+    A photo smaller than what large ones are loaded at is enlarged to that first: it then has
+    their sharpness, and is worth what an enlarged copy of it is.
+    """
+    longest = max(image.size)
+    if longest < MAX_SIDE:
+        width, height = (max(1, round(n * MAX_SIDE / longest)) for n in image.size)
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    return image.resize((side, side), Image.Resampling.BICUBIC)
 
 
 def normalize(pixels: Tensor, config: AesMambaConfig) -> Tensor:

@@ -89,7 +89,7 @@ class Panel(nn.Module):
 
 def pooled(maps: Mapping[int, Tensor]) -> Tensor:
     """The mean over positions of the deepest map, (batch, channels), of maps by stride."""
-    return maps[max(maps)].mean((2, 3))
+    return maps[max(maps)].mean((2, 3), dtype=torch.float32)
 
 
 class JudgeTrainer(Loop):

@@ -229,12 +229,11 @@ class Loop(ABC):
     def _train_step(self) -> dict[str, float]:
         for group in self.optimizer.param_groups:
             group["lr"] = self._learning_rate()
-        rows, generator = self._samples()
-        pixels, scores = self.photos.batch(rows)
-        pixels, scores = pixels.to(self.devices.device), scores.to(self.devices.device)
-        views = self._views(pixels, scores, generator)
+        views, rows = self._batch(self.step)
         torch.manual_seed(self.arguments.seed + self.step)  # drop path, dropout
-        with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.arguments.bfloat16):
+        with torch.autocast(
+            self.devices.device.type, torch.bfloat16, enabled=self.arguments.bfloat16
+        ):
             losses = self._losses(views, rows)
         loss = losses["loss"]
         if not torch.isfinite(loss):
@@ -250,6 +249,13 @@ class Loop(ABC):
         self.optimizer.step()
         self._average()
         return {name: value.item() for name, value in losses.items()}
+
+    def _batch(self, step: int) -> tuple[Views, Rows]:
+        """What a step sees, and of which examples."""
+        rows, generator = self._samples(step)
+        pixels, scores = self.photos.batch(rows)
+        pixels, scores = pixels.to(self.devices.device), scores.to(self.devices.device)
+        return self._views(pixels, scores, generator), rows
 
     def _views(self, pixels: Tensor, scores: Tensor, generator: torch.Generator) -> Views:
         """Crops of the photos, some of them ruined or blended, and what is known of them."""
@@ -275,15 +281,15 @@ class Loop(ABC):
         cosine = (1 + math.cos(math.pi * progress)) / 2
         return a.final_rate + (a.learning_rate - a.final_rate) * cosine
 
-    def _samples(self) -> tuple[Rows, torch.Generator]:
-        """This process's examples of this step, and the randomness of their crops."""
-        epoch, batch = divmod(self.step, self.steps_per_epoch)
+    def _samples(self, step: int) -> tuple[Rows, torch.Generator]:
+        """This process's examples of a step, and the randomness of their crops."""
+        epoch, batch = divmod(step, self.steps_per_epoch)
         if self._order is None or self._order[0] != epoch:
             shuffled = np.random.default_rng((self.arguments.seed, epoch))
             self._order = epoch, shuffled.permutation(len(self.photos))
         order = self._order[1]
         size, rank = self.arguments.batch_size, self.devices.rank
-        seed = self.arguments.seed * 1_000_003 + self.step + rank * 1_000_000_007
+        seed = self.arguments.seed * 1_000_003 + step + rank * 1_000_000_007
         rows = self.devices.share(order[batch * size : (batch + 1) * size])
         return rows, torch.Generator().manual_seed(seed)
 

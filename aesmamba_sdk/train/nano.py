@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,16 +38,15 @@ from aesmamba_sdk.train.views import describe, predict
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
-_TEACHER = TrainingArguments(
-    distillation=0.0, ruined=0.15, ema=0.995, validation_steps=110, learning_rate=3e-4
-)
+_TEACHER = TrainingArguments(distillation=0.0, ema=0.995, validation_steps=110)
+"""It is never asked about ruined photos, and ranks others better for having seen none."""
 _STUDENT = replace(
     _TEACHER,
     optimizer="muon",
     distillation=1.0,
     features=1.0,
     soft_targets=6.0,
-    ruined=0.3,
+    ruined=0.2,
     softened=0.4,
 )
 
@@ -78,14 +78,19 @@ class Stage:
         )
 
 
-TEACHER = Stage(128, 1.25, 3e-4)
-STAGES = (Stage(128, 6, 5e-4, 0.5), Stage(160, 3, 6e-4, 0.5), Stage(192, 1, 2e-4, 0.2))
-"""Small photos first: most of what is to be learned can be seen at 128 pixels, at 2/3 the cost."""
+TEACHER = Stage(160, 1, 3e-4)
+STAGES = (Stage(160, 7, 6e-4, 0.5), Stage(192, 4, 4e-4, 0.3))
+"""Small photos first: most of what is to be learned can be seen at 160 pixels, at 2/3 the cost."""
 
 
-def para(split: str, cache: Path) -> PhotoSet:
-    """PARA as it lies in the data folder, at the size of its training photos."""
-    return read_dataset("para", data_folder() / "para", split=split).photo_set(cache, _SIDE)
+def para(split: str, cache: Path, side: int = _SIDE) -> PhotoSet:
+    """PARA as it lies in the data folder, by default at the size of its training photos."""
+    return read_dataset("para", data_folder() / "para", split=split).photo_set(cache, side)
+
+
+def held_out(labelled: PhotoSet) -> PhotoSet:
+    """Every fourth of the photos that are not for testing: what validates."""
+    return labelled.subset(range(0, len(labelled), 4))
 
 
 def fine_tune(
@@ -96,6 +101,15 @@ def fine_tune(
     judge = Judge(MobileNetV2.from_tflite(data_folder() / _IMAGENET), photos)
     JudgeTrainer(judge, photos, validation, folder, arguments, ATTRIBUTES).run()
     return judge.requires_grad_(False)
+
+
+def panel(judge: Judge, *, bfloat16: bool) -> Panel:
+    """The judge and its ImageNet self, frozen; they see in bfloat16 where the student does."""
+    imagenet = MobileNetV2.from_tflite(data_folder() / _IMAGENET)
+    if bfloat16:
+        judge.network.bfloat16()
+        imagenet.bfloat16()
+    return Panel(judge, imagenet).requires_grad_(False)
 
 
 def student(init: Path | None, photos: PhotoSet, seed: int) -> AesMamba:
@@ -110,13 +124,22 @@ def student(init: Path | None, photos: PhotoSet, seed: int) -> AesMamba:
     return model
 
 
-def choose_size(model: AesMamba, validation: PhotoSet, sizes: tuple[int, ...]) -> int:
+def choose_size(
+    model: AesMamba, validation: Callable[[int], PhotoSet], sizes: tuple[int, ...]
+) -> int:
     """The side at which the aesthetic score ranks the validation photos best.
 
     Random crops magnify in training, so the best size for whole photos is often a larger one.
+
+    Args:
+        validation: the photos, squashed to a side.
     """
-    target = validation.scores[:, 0]
-    return max(sizes, key=lambda size: srcc(predict(model, validation, size)[:, 0], target))
+
+    def ranking(size: int) -> float:
+        photos = validation(size)
+        return srcc(predict(model, photos, size)[:, 0], photos.scores[:, 0])
+
+    return max(sizes, key=ranking)
 
 
 def assemble(scored: AesMamba, size: int, seed: int) -> AesMamba:
@@ -146,7 +169,7 @@ def _options() -> argparse.Namespace:
         default=STAGES,
         help=f"{stages}; none: the attributes alone",
     )
-    parser.add_argument("--sizes", type=int, nargs="+", default=[128, 144, 160, 192, 224])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[160, 176, 192, 208, 224])
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--bfloat16", action="store_true")
     return parser.parse_args()
@@ -162,28 +185,30 @@ def main() -> None:
             file=sys.stderr,
         )
     cache, seed = options.out / "cache", options.seed
-    photos, labelled = para("train", cache), para("rest", cache)
-    validation = labelled.subset(range(0, len(labelled), 4))
+    photos, validation = para("train", cache), held_out(para("rest", cache))
     model = student(options.init, photos, seed)
     if options.stages:
-        arguments = options.teacher.of(_TEACHER, seed, bfloat16=options.bfloat16)
+        arguments = options.teacher.of(_TEACHER, seed, bfloat16=False)  # it gains nothing there
         judge = fine_tune(photos, validation, options.out / "teacher", arguments)
-        teacher = Panel(judge, MobileNetV2.from_tflite(data_folder() / _IMAGENET))
-        teacher.requires_grad_(False)
+        teacher = panel(judge, bfloat16=options.bfloat16)
     projections: dict[str, torch.Tensor] | None = None
     for number, stage in enumerate(options.stages):
         arguments = stage.of(_STUDENT, seed + number, bfloat16=options.bfloat16)
         folder = options.out / f"giaa-{number}"
         trainer = Trainer(model, photos, validation, folder, arguments, teacher)
-        if projections is not None and trainer.step == 0:
-            # Random ones would first pull at the encoder.
+        if trainer.step == 0 and projections is not None:
             trainer.projections.load_state_dict(projections)
+        elif trainer.step == 0 and options.init is not None:
+            trainer.fit_projections()  # random ones would first pull at the encoder
         trainer.run()
         projections = trainer.projections.state_dict()
-    size = choose_size(model, validation, tuple(options.sizes))
+    size = choose_size(
+        model, lambda side: held_out(para("rest", cache, side)), tuple(options.sizes)
+    )
+    labelled = para("rest", cache, size)
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)
-    test = para("test", cache)
+    test = para("test", cache, size)
     finished = assemble(model, size, seed)
     save_model(finished, options.save, dtype=STORED)
     save_reference(options.save, describe(finished, test, size))

@@ -75,7 +75,7 @@ class MobileNetV2(nn.Module):
 
     def forward(self, images: Tensor) -> dict[int, Tensor]:
         """Images in [0, 1], (batch, 3, H, W), to the last map of each stride."""
-        x = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
+        x = (images * 2 - 1).to(self.dtype, memory_format=torch.channels_last)
         side = x.shape[-1]
         activations = {self.layers[0].inputs[0]: x}
         maps: dict[int, Tensor] = {}
@@ -91,15 +91,20 @@ class MobileNetV2(nn.Module):
                 maps[2 ** math.ceil(math.log2(side / y.shape[-1]))] = y  # sides round up
         return {stride: maps[stride] for stride in _STRIDES}
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """In which it computes, whatever its images are in."""
+        return next(self.parameters()).dtype
+
     def _run(self, layer: _Layer, activations: dict[int, Tensor]) -> Tensor:
         x = activations[layer.inputs[0]]
         if layer.kind == "add":
             return x + activations[layer.inputs[1]]
         kernel = getattr(self, f"kernel_{layer.output}")
         bias = getattr(self, f"bias_{layer.output}")
-        x, padding = _pad_same(x, kernel.shape[-1], layer.stride)
+        kernel, padding = _pad_same(kernel, x.shape[-2:], layer.stride)
         if _can_fuse(x, kernel) and (fused := _fused_convolution()) is not None:
-            shape = ([padding] * 2, [layer.stride] * 2, [1, 1], layer.groups)
+            shape = (padding, [layer.stride] * 2, [1, 1], layer.groups)
             clip = ("hardtanh", [0.0, 6.0], "") if layer.relu6 else ("none", [], "")
             clipped: Tensor = fused(x, kernel, bias, *shape, *clip)
             return clipped
@@ -107,34 +112,31 @@ class MobileNetV2(nn.Module):
         return F.hardtanh(y, 0.0, 6.0, inplace=True) if layer.relu6 else y
 
 
-def _pad_same(x: Tensor, kernel: int, stride: int) -> tuple[Tensor, int]:
+def _pad_same(kernel: Tensor, sides: tuple[int, ...], stride: int) -> tuple[Tensor, list[int]]:
     """TensorFlow's SAME: what is missing, the odd pixel at the bottom and right.
 
+    Where it is odd, a row of zeros on top of the kernel takes the place of one less on top of the
+    image, which is then padded equally; to write a large map anew with its odd pixels costs more.
+
+    Args:
+        kernel: (out, in, k, k).
+        sides: height and width of the map.
+
     Returns:
-        ``x`` with its odd pixels, and what the convolution is still to add on every side.
+        The kernel, perhaps with zeros at its top and left, and the padding of every side.
     """
-    missing = [max(0, (-(-n // stride) - 1) * stride + kernel - n) for n in x.shape[-2:]]
-    if missing[0] == missing[1] and missing[0] % 2 == 0:
-        return x, missing[0] // 2
-    (top, left) = (m // 2 for m in missing)
-    bottom, right = missing[0] - top, missing[1] - left
-    if torch.is_grad_enabled():
-        return F.pad(x, (left, right, top, bottom)), 0
-    # F.pad would write all of it twice.
-    batch, channels, height, width = x.shape
-    shape = (batch, channels, height + missing[0], width + missing[1])
-    y = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
-    y[:, :, top : top + height, left : left + width] = x
-    for dim, (before, after) in ((2, (top, bottom)), (3, (left, right))):
-        y.narrow(dim, 0, before).zero_()
-        y.narrow(dim, y.shape[dim] - after, after).zero_()
-    return y, 0
+    size = kernel.shape[-1]
+    missing = [max(0, (-(-side // stride) - 1) * stride + size - side) for side in sides]
+    odd_height, odd_width = (m % 2 for m in missing)
+    if odd_height or odd_width:
+        kernel = F.pad(kernel, (odd_width, 0, odd_height, 0))
+        kernel = kernel.contiguous(memory_format=torch.channels_last)
+    return kernel, [-(-m // 2) for m in missing]
 
 
 def _can_fuse(x: Tensor, kernel: Tensor) -> bool:
     learning = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
-    half = torch.is_autocast_enabled("cpu") or x.dtype != torch.float32
-    return x.device.type == "cpu" and not learning and not half
+    return x.device.type == "cpu" and not learning and not torch.is_autocast_enabled("cpu")
 
 
 @cache

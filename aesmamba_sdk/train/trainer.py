@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
@@ -19,6 +19,7 @@ from aesmamba_sdk.train.data import PhotoSet, Rows
 from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.journal import Journal
 from aesmamba_sdk.train.judge import View
+from aesmamba_sdk.train.least_squares import LeastSquares
 from aesmamba_sdk.train.loop import Loop, TrainingArguments
 from aesmamba_sdk.train.losses import (
     SCORE_WEIGHTS,
@@ -98,27 +99,72 @@ class Trainer(Loop):
 
     def _losses(self, views: Views, rows: Rows) -> dict[str, Tensor]:
         self.model.train()
-        pixels = views.images
-        images = normalize(pixels, self.model.config)
-        tokens, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
-        f_v = tokens.mean((1, 2))
+        f_v, maps = self._see(views)
         predictions = self.model.heads(self._integrate(f_v, rows))
         losses, weights = self._label_losses(predictions, views.scores, rows)
         if self.teacher is not None:
-            with torch.no_grad(), torch.autocast(pixels.device.type, enabled=False):
-                view = self.teacher(
-                    views.clear / 255
-                )  # its convolutions gain nothing from bfloat16
-            if self.arguments.distillation:
-                losses["distillation"] = self._distill(maps, view.maps)
-            for project in self.features:
-                predicted = project(f_v).float()
-                losses["features"] = F.mse_loss(predicted, _standardised(view.features.float()))
+            view = self._ask(self.teacher, views)
+            errors = [
+                F.mse_loss(project(x).float(), target)
+                for project, (x, target) in zip(
+                    self.projections, self._pairs(f_v, maps, view), strict=True
+                )
+            ]
+            if self.arguments.features:
+                losses["features"] = errors.pop()
+            if errors:
+                losses["distillation"] = torch.stack(errors).mean()
             known = view.scores.masked_fill(views.ruined[:, None], float("nan"))
             losses["soft_targets"] = masked_mse(predictions.scores.float(), known)
-            for name in ("distillation", "features", "soft_targets"):
+            for name in losses.keys() & {"distillation", "features", "soft_targets"}:
                 weights[name] = getattr(self.arguments, name)
         return {"loss": total(losses, weights), **losses}
+
+    def _see(self, views: Views) -> tuple[Tensor, dict[int, Tensor]]:
+        """f_v of the batch, and the encoder's maps where a teacher has some, too."""
+        images = normalize(views.images, self.model.config)
+        tokens, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
+        return tokens.mean((1, 2)), maps
+
+    def _ask(self, teacher: Teacher, views: Views) -> View:
+        # In which type it computes is its own affair.
+        with torch.no_grad(), torch.autocast(views.clear.device.type, enabled=False):
+            return teacher(views.clear / 255)
+
+    def fit_projections(self, batches: int = 32) -> None:
+        """Fit the projections to an encoder that was trained before, by least squares.
+
+        Args:
+            batches: of the first epoch, to fit them to.
+        """
+        if self.teacher is None:
+            return
+        self.model.eval()
+        fits = [LeastSquares() for _ in self.projections]
+        for step in range(batches):
+            views, _ = self._batch(step)
+            with torch.no_grad():
+                f_v, maps = self._see(views)
+                pairs = self._pairs(f_v, maps, self._ask(self.teacher, views))
+            for fit, (x, target) in zip(fits, pairs, strict=True):
+                fit.add(x, target)
+        for fit, projection in zip(fits, self.projections, strict=True):
+            assert isinstance(projection, nn.Linear)
+            fit.write(projection)
+
+    def _pairs(
+        self, f_v: Tensor, maps: dict[int, Tensor], view: View
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """What each projection is given and is to say of it, (rows, channels) both."""
+        for stride in self.strides:
+            x, target = maps[stride], view.maps[stride].float()
+            height, width = x.shape[1:3]
+            if target.shape[2:] != (height, width):  # odd sides are rounded up here, down there
+                target = F.adaptive_avg_pool2d(target, (height, width))
+            target = target.permute(0, 2, 3, 1).flatten(0, 2)
+            yield x.flatten(0, 2), _standardised(target)
+        if self.features:
+            yield f_v, _standardised(view.features.float())
 
     def _label_losses(
         self, predictions: AttributePredictions, scores: Tensor, rows: Rows
@@ -149,18 +195,6 @@ class Trainer(Loop):
         alone = torch.rand(len(rows)) < self.arguments.photo_alone
         fused = self.model.integrate(f_v, *read(self.model, [self.photos.texts[i] for i in rows]))
         return torch.where(alone.to(f_v.device)[:, None], f_v, fused)
-
-    def _distill(self, maps: dict[int, Tensor], targets: dict[int, Tensor]) -> Tensor:
-        """Mean over strides of the error of the teacher's maps, each channel standardised."""
-        losses = []
-        for project, stride in zip(self.maps, self.strides, strict=True):
-            x, target = maps[stride], targets[stride].float()
-            height, width = x.shape[1:3]
-            if target.shape[2:] != (height, width):  # odd sides are rounded up here, down there
-                target = F.adaptive_avg_pool2d(target, (height, width))
-            target = _standardised(target.permute(0, 2, 3, 1).flatten(0, 2))
-            losses.append(F.mse_loss(project(x).float().flatten(0, 2), target))
-        return torch.stack(losses).mean()
 
     def validate(self) -> dict[str, float]:
         """As ``Loop`` does; with texts also ``alone_...``, the figures of photos without them."""

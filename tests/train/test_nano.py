@@ -111,7 +111,11 @@ def test_the_size_is_the_one_that_ranks_best(model, monkeypatch):
     monkeypatch.setattr(
         nano, "predict", lambda model, photos, size: right if size == 144 else -right
     )
-    assert nano.choose_size(model, photos, (128, 144, 160)) == 144
+    asked = []
+    assert (
+        nano.choose_size(model, lambda side: asked.append(side) or photos, (128, 144, 160)) == 144
+    )
+    assert asked == [128, 144, 160], "photos are squashed to each size, not resized from another"
 
 
 def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model):
@@ -126,16 +130,24 @@ def test_the_shipped_model_scores_as_it_was_trained_whatever_the_text_says(model
     assert "no commercial use" in shipped.config.license
 
 
-@pytest.mark.parametrize("frozen", [False, True])
-@pytest.mark.parametrize(("size", "stride"), [(7, 1), (8, 2), (7, 2), (9, 2)])
-def test_padding_gives_the_sizes_of_tensorflow(size, stride, frozen):
-    with torch.set_grad_enabled(not frozen):
-        padded, padding = _pad_same(torch.ones(1, 1, size, size), 3, stride)
-    padded = F.pad(padded, (padding,) * 4)
-    assert (padded.shape[-1] - 3) // stride + 1 == -(-size // stride)
-    column = padded[0, 0, :, size // 2].tolist()
-    before, after = column.index(1), column[::-1].index(1)
-    assert after - before in (0, 1), "what is odd lies at the end"
+@pytest.mark.parametrize(("size", "stride"), [(7, 1), (8, 2), (7, 2), (9, 2), (6, 3)])
+def test_padding_is_that_of_tensorflow(size, stride):
+    """Against a map that is padded by hand, the odd pixel at the bottom and right."""
+    torch.manual_seed(0)
+    x, kernel = torch.randn(1, 2, size, size), torch.randn(4, 2, 3, 3)
+    missing = max(0, (-(-size // stride) - 1) * stride + 3 - size)
+    before, after = missing // 2, missing - missing // 2
+    expected = F.conv2d(F.pad(x, (before, after, before, after)), kernel, stride=stride)
+    grown, padding = _pad_same(kernel, x.shape[-2:], stride)
+    torch.testing.assert_close(F.conv2d(x, grown, stride=stride, padding=padding), expected)
+    assert expected.shape[-1] == -(-size // stride)
+
+
+def test_maps_of_unequal_sides_are_padded_by_what_each_lacks():
+    x, kernel = torch.randn(1, 2, 8, 7), torch.randn(4, 2, 3, 3)
+    expected = F.conv2d(F.pad(x, (1, 1, 0, 1)), kernel, stride=2)
+    grown, padding = _pad_same(kernel, x.shape[-2:], 2)
+    torch.testing.assert_close(F.conv2d(x, grown, stride=2, padding=padding), expected)
 
 
 def test_a_frozen_teacher_says_what_it_said_in_training():
@@ -158,6 +170,11 @@ def test_a_frozen_teacher_says_what_it_said_in_training():
         frozen = network.requires_grad_(False)(images)
     for stride, m in learning.items():
         torch.testing.assert_close(frozen[stride], m.detach(), rtol=1e-5, atol=1e-4)
+    with torch.no_grad():
+        half = network.bfloat16()(images)
+    for stride, m in learning.items():
+        assert half[stride].dtype == torch.bfloat16
+        assert (half[stride] - m).std() < 0.05 * m.std(), f"stride {stride}"
 
 
 def test_a_missing_teacher_is_named(tmp_path):

@@ -170,6 +170,21 @@ def test_the_teachers_maps_are_learned(tmp_path):
     assert run._train_step()["distillation"] < first / 2
 
 
+def test_projections_are_fitted_before_the_first_step(tmp_path):
+    """To what the encoder already knows of the teacher: nothing is left for them to learn."""
+
+    def teacher(images: Tensor) -> View:
+        maps = {4: torch.nn.functional.avg_pool2d(images, 4)}
+        return View(maps, torch.full((len(images), 2), math.nan), images.mean((2, 3)))
+
+    arguments = dataclasses.replace(ARGUMENTS, distillation=1.0, features=1.0)
+    before, after = (trainer(tmp_path / name, arguments, teacher) for name in ("a", "b"))
+    after.fit_projections(batches=4)
+    random, fitted = before._train_step(), after._train_step()
+    for name in ("distillation", "features"):
+        assert fitted[name] < random[name] / 2, name
+
+
 def test_the_teachers_scores_are_learned_where_there_are_no_labels(tmp_path):
     def teacher(images: Tensor) -> View:
         scores = torch.full((len(images), 2), NAN)

@@ -13,16 +13,18 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from aesmamba_sdk.errors import DatasetError
+from aesmamba_sdk.model.preprocess import squash
 from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets.images import Images
 from aesmamba_sdk.train.losses import category_counts
 
+_PIXELS = "small photos enlarged"
+"""How photos are squashed; whoever changes it orphans the pixels that were kept before."""
 _AHEAD = 256  # photos that are decoded before the first of them is wanted
 
 NO_VOTES: Mapping[str, tuple[float, ...]] = {}
@@ -177,7 +179,9 @@ class Dataset:
     def _pixels(
         self, cache: Path, side: int, progress: Callable[[str, int, int], None] | None
     ) -> NDArray[np.uint8]:
-        names = "\n".join([str(self.images.roots), *(sample.image for sample in self.samples)])
+        names = "\n".join(
+            [_PIXELS, str(self.images.roots), *(sample.image for sample in self.samples)]
+        )
         digest = hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
         finished = cache / f"{self.name}-{side}-{digest}.npy"
         if not finished.exists():
@@ -200,7 +204,7 @@ class Dataset:
 
         def decode(sample: Sample) -> NDArray[np.uint8]:
             image = self.images.load(sample.image, sample.row)
-            return np.asarray(image.resize((side, side), Image.Resampling.BICUBIC))
+            return np.asarray(squash(image, side))
 
         yield decode(self.samples[0])  # opens what all others share
         with ThreadPoolExecutor(os.cpu_count()) as pool:
