@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
     from aesmamba_sdk.house.scorings import Scorings
     from aesmamba_sdk.model.backbone import Backbone
+    from aesmamba_sdk.model.precision import Precision
     from aesmamba_sdk.personalize.support import Embed
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
     from aesmamba_sdk.runs import Progress
 
 THREADS_VARIABLE = "AESMAMBA_THREADS"
+PRECISION_VARIABLE = "AESMAMBA_PRECISION"
 _ALWAYS_THERE = ("auto", "cpu")
+_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 
 
 class House:
@@ -41,11 +44,13 @@ class House:
         device: str,
         home: str | os.PathLike[str] | None,
         threads: int | None,
+        precision: Precision | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise SetupError(f"threads={threads} is no positive number")
         self.home = paths.home_folder(home)
         self.threads = threads or _threads_variable()
+        self._precision = _known_precision(precision)
         self._model, self._device = model, device
         self._opening = threading.RLock()
 
@@ -99,7 +104,10 @@ class House:
             self.device  # noqa: B018 -- one that is not there is told now, not at the first photo
         with self._opening:
             known = self.__dict__.get("backbone")
-            return known or Backbone(find_model(self._model, self.home), lambda: self.device)
+            if known is None:
+                folder = find_model(self._model, self.home)
+                known = Backbone(folder, lambda: self.device, self._precision)
+            return known
 
     @cached_property
     def scorings(self) -> Scorings:
@@ -144,6 +152,15 @@ class House:
         for room in ("embeddings", "database"):
             if room in self.__dict__:
                 self.__dict__[room].close()
+
+
+def _known_precision(precision: str | None) -> Precision:
+    chosen = precision or os.environ.get(PRECISION_VARIABLE) or "float32"
+    for known in _PRECISIONS:
+        if chosen == known:
+            return known
+    said = "precision" if precision else PRECISION_VARIABLE
+    raise SetupError(f"{said}={chosen} is not known: use {' or '.join(_PRECISIONS)}")
 
 
 def _threads_variable() -> int | None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
     from aesmamba_sdk.model.network import Network, ReadText
+    from aesmamba_sdk.model.precision import Precision
 
 REFERENCE_FILE = "reference.safetensors"
 
@@ -38,6 +39,7 @@ class Backbone:
     Args:
         folder: config.json, weights and, for percentiles, the features of reference photos.
         device: where the encoder runs, or a function that says so once this is asked.
+        precision: in which the encoder multiplies.
 
     Raises:
         CheckpointError: the folder is incomplete, or the model has no heads to score with.
@@ -49,8 +51,13 @@ class Backbone:
         key: what cached features are stored under.
     """
 
-    def __init__(self, folder: Path, device: torch.device | Callable[[], torch.device]) -> None:
-        self.folder, self._device = folder, device
+    def __init__(
+        self,
+        folder: Path,
+        device: torch.device | Callable[[], torch.device],
+        precision: Precision = "float32",
+    ) -> None:
+        self.folder, self._device, self.precision = folder, device, precision
         self.config = read_config(folder)
         if not self.config.attributes:
             raise CheckpointError(
@@ -64,9 +71,15 @@ class Backbone:
             of_all, of_encoder = (
                 pool.submit(f, self._weights, self.config) for f in (backbone_hash, encoder_hash)
             )
-        self.hash, self.key = of_all.result(), of_encoder.result()
+        self.hash = of_all.result()
+        self.key = self.own_key(of_encoder.result())
         self.id = f"{self.config.name}@{self.hash}"
         self._opening = threading.RLock()
+
+    def own_key(self, encoder: str) -> str:
+        """What features of an encoder are cached under, here: a precision does not mix with
+        another."""
+        return encoder if self.precision == "float32" else f"{encoder}-{self.precision}"
 
     @property
     def device(self) -> torch.device:
@@ -81,7 +94,9 @@ class Backbone:
         with self._opening:
             known: Network | None = self.__dict__.get("network")
             if known is None:
-                known = Network(self.folder, self.config, self._weights, self.device)
+                known = Network(
+                    self.folder, self.config, self._weights, self.device, self.precision
+                )
                 self._weights = {}  # the network has them now
             return known
 

@@ -54,7 +54,7 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 def linear(layer: nn.Module, x: Tensor) -> Tensor:
     """``layer(x)`` of a linear layer, or of what has been put in its place."""
-    if type(layer) is nn.Linear:
+    if type(layer) is nn.Linear and serves(x):
         return project(x, _weight(layer), layer.bias)
     y: Tensor = layer(x)
     return y

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from aesmamba_sdk.model.config import AesMambaConfig
 from aesmamba_sdk.model.folder import load_strictly, load_text_encoder
 from aesmamba_sdk.model.generic import Array
 from aesmamba_sdk.model.linear import pack
+from aesmamba_sdk.model.precision import Precision, warn_if_slow
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer
 from aesmamba_sdk.model.weights import Weights
@@ -38,6 +39,7 @@ class Network:
         config: what to build.
         weights: of all but the text encoder.
         device: where the encoder runs.
+        precision: in which it multiplies.
 
     Raises:
         CheckpointError: a weight is missing, unexpected or misshapen.
@@ -47,14 +49,21 @@ class Network:
     """
 
     def __init__(
-        self, folder: Path, config: AesMambaConfig, weights: Weights, device: torch.device
+        self,
+        folder: Path,
+        config: AesMambaConfig,
+        weights: Weights,
+        device: torch.device,
+        precision: Precision = "float32",
     ) -> None:
-        self.folder, self.device = folder, device
+        self.folder, self.device, self.precision = folder, device, precision
+        warn_if_slow(precision, device)
         self.model = AesMamba(config, with_text=False).eval()
         state = {name: torch.from_numpy(value) for name, value in weights.items()}
         load_strictly(self.model, state, str(folder))
         self.model.encoder.to(device)
-        pack(self.model.encoder)
+        if precision == "float32":
+            pack(self.model.encoder)
         # One batch at a time, unless it keeps to its thread: more would only thrash the cores.
         self._encoding = threading.Lock()
 
@@ -66,8 +75,17 @@ class Network:
         """What this or a person's own encoder keeps of RGB images, (len(images), described)."""
         pixels = prepare(images, self.config).to(self.device)
         alone = self.device.type == "cpu" and torch.get_num_threads() == 1
-        with nullcontext() if alone else self._encoding, torch.inference_mode():
+        with (
+            nullcontext() if alone else self._encoding,
+            torch.inference_mode(),
+            self._multiplying(),
+        ):
             return to_array((encoder or self.model.encoder).describe(pixels))
+
+    def _multiplying(self) -> AbstractContextManager[object]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     @torch.inference_mode()
     def scores(self, features: Array, text: ReadText, attributes: Sequence[str]) -> Array:

@@ -1,11 +1,18 @@
-"""Whether multiplying matrices in bfloat16 pays on this processor; on many it does not."""
+"""In which numbers an encoder multiplies, and whether bfloat16 pays on this processor."""
 
 from __future__ import annotations
 
+import logging
 import time
+from typing import Literal
 
 import torch
 
+logger = logging.getLogger(__name__)
+
+Precision = Literal["float32", "bfloat16"]
+"""Of the encoder's products; weights, scans, norms and all that follows stay float32."""
+_PAYS = 1.5  # gain of the products alone below which whole encoders gain too little
 _SIDE, _ROUNDS = 512, 5
 
 
@@ -20,6 +27,16 @@ def bfloat16_gain() -> float:
         x = torch.ones(_SIDE, _SIDE, dtype=dtype)
         seconds[dtype] = min(_once(x) for _ in range(1 + _ROUNDS))  # the first one sets up
     return seconds[torch.float32] / seconds[torch.bfloat16]
+
+
+def warn_if_slow(precision: Precision, device: torch.device) -> None:
+    """Say it where bfloat16, asked for on a processor, is no faster there."""
+    if precision == "bfloat16" and device.type == "cpu" and (gain := bfloat16_gain()) < _PAYS:
+        logger.warning(
+            "this processor multiplies in bfloat16 at %.2f of the rate of float32: scoring is "
+            "faster in float32",
+            gain,
+        )
 
 
 def _once(x: torch.Tensor) -> float:

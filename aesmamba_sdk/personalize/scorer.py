@@ -69,7 +69,7 @@ class PersonalScorer:
         """What this person's own features are cached under."""
         if self.network is None or self.network.encoder is None:
             return self.backbone.key
-        return self.network.encoder_key(self.backbone.config)
+        return self.backbone.own_key(self.network.encoder_key(self.backbone.config))
 
     def __call__(self, images: Sequence[Image.Image]) -> Array:
         """This person's f_v of RGB images."""

@@ -38,6 +38,40 @@ def test_threads_are_torchs(toy_model, photos, monkeypatch, told):
         torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize("told", ["argument", "variable"])
+def test_scores_in_bfloat16_are_nearly_those_in_float32(toy_model, photos, monkeypatch, told):
+    if told == "variable":
+        monkeypatch.setenv("AESMAMBA_PRECISION", "bfloat16")
+    exact = AesMamba(toy_model, precision="float32")
+    fast = AesMamba(toy_model, precision="bfloat16" if told == "argument" else None)
+    expected, found = (list(sdk.score_many(photos)) for sdk in (exact, fast))
+    assert [s.value for s in found] != [s.value for s in expected]
+    assert [s.value for s in found] == pytest.approx([s.value for s in expected], abs=0.05)
+
+
+def test_features_of_one_precision_do_not_serve_another(toy_model, photos):
+    exact, fast = (AesMamba(toy_model, precision=p) for p in ("float32", "bfloat16"))
+    expected = exact.score(photos[0])
+    fast.score(photos[0])
+    assert exact.score(photos[0]) == expected
+    assert exact.backbone.key != fast.backbone.key
+    assert exact.backbone.hash == fast.backbone.hash, "a personal model serves both"
+
+
+def test_an_unknown_precision_is_refused(monkeypatch):
+    with pytest.raises(SetupError, match="precision=int4 is not known: use float32 or bfloat16"):
+        AesMamba(precision="int4")
+    monkeypatch.setenv("AESMAMBA_PRECISION", "half")
+    with pytest.raises(SetupError, match="AESMAMBA_PRECISION=half is not known"):
+        AesMamba()
+
+
+def test_bfloat16_that_is_no_faster_is_told(toy_model, photos, monkeypatch, caplog):
+    monkeypatch.setattr("aesmamba_sdk.model.precision.bfloat16_gain", lambda: 0.6)
+    AesMamba(toy_model, precision="bfloat16").score(photos[0])
+    assert "multiplies in bfloat16 at 0.60 of the rate of float32" in caplog.text
+
+
 @pytest.mark.parametrize("threads", [0, -1])
 def test_so_few_threads_are_refused(toy_model, threads):
     with pytest.raises(SetupError, match=f"threads={threads} is no positive number"):

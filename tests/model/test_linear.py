@@ -102,6 +102,7 @@ def test_what_replaces_a_layer_is_called(layer: nn.Linear) -> None:
 
 def test_other_types_and_autocast_keep_torchs_layers(layer: nn.Linear) -> None:
     x = torch.randn(5, 24)
+    pack(layer)  # a weight in oneDNN's order is none that torch's layers could read
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert linear(layer, x).dtype == torch.bfloat16
     double = layer.double()
