@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from urllib.parse import quote, unquote, urlsplit
 
 from pyarrow import fs
 
@@ -33,18 +34,23 @@ def open_place(place: str) -> tuple[fs.FileSystem, str]:
             place if is_uri(place) else str(Path(place).absolute())
         )
     except _FINE as error:
-        raise SetupError(f"{place} cannot be opened: {error}", code="place_unusable") from error
+        hint = "; in a URI a space is written %20" if is_uri(place) and " " in place else ""
+        raise SetupError(
+            f"{place} cannot be opened: {error}{hint}", code="place_unusable"
+        ) from error
     return system, path
 
 
 def list_photos(named: Sequence[str], selection: Selection) -> list[str]:
     """Names of all photos in files, folders and URIs, each once: paths as they are, or URIs.
 
+    What a URI says behind its ``?``, like S3's ``endpoint_override``, is part of its photos' names.
+
     Of a URI, hidden files and folders are passed over; the other rules for folders of this
     computer, of trash, renditions and RAW beside JPEG, do not hold there.
 
     Raises:
-        SetupError: a URI cannot be listed.
+        SetupError: a URI cannot be listed, or holds a password, which names would tell.
     """
     found: list[str] = []
     for name in named:
@@ -62,8 +68,14 @@ def read_all(uris: Sequence[str]) -> Iterator[bytes | PhotoError]:
 
 
 def _list_uri(uri: str, selection: Selection) -> list[str]:
+    if urlsplit(uri).password is not None:
+        raise SetupError(
+            f"{urlsplit(uri).scheme}://…: results name every photo by its URI, and would tell the "
+            "password in it: leave it out and set it in the environment, e.g. "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            code="place_unusable",
+        )
     system, path = open_place(uri)
-    start = uri[: uri.index("://") + 3]  # before the paths of its file system begin
     try:
         (named,) = system.get_file_info([path])
         if named.type is not fs.FileType.Directory:
@@ -73,7 +85,20 @@ def _list_uri(uri: str, selection: Selection) -> list[str]:
         raise SetupError(f"{uri} cannot be listed: {error}", code="place_unusable") from error
     base = path.rstrip("/") + "/"
     paths = sorted(info.path for info in infos if info.type is fs.FileType.File)
-    return [start + path for path in paths if _is_wanted(path.removeprefix(base), selection)]
+    wanted = (path for path in paths if _is_wanted(path.removeprefix(base), selection))
+    return list(map(_named_like(uri, path), wanted))
+
+
+def _named_like(uri: str, path: str) -> Callable[[str], str]:
+    """How paths of its file system are written as URIs, where ``path`` is the one it names itself.
+
+    Buckets are part of a path, hosts are not, and a drive has a slash more before it.
+    """
+    parts = urlsplit(uri)
+    whole = unquote(parts.netloc + parts.path).rstrip("/")
+    before = f"{parts.scheme}://{whole.removesuffix(path.rstrip('/'))}"
+    after = f"?{parts.query}" if parts.query else ""
+    return lambda path: before + quote(path, safe="/:") + after
 
 
 def _is_wanted(relative: str, selection: Selection) -> bool:

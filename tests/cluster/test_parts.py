@@ -18,7 +18,7 @@ parquet = pytest.importorskip(
 )
 from aesmamba_sdk.cluster.parts import MOST_TRIES, Output, Plan, listing_hash  # noqa: E402
 from aesmamba_sdk.cluster.portable import pack  # noqa: E402
-from aesmamba_sdk.cluster.sources import list_photos  # noqa: E402
+from aesmamba_sdk.cluster.sources import _named_like, list_photos, read_all  # noqa: E402
 from aesmamba_sdk.cluster.worker import Task, Worker  # noqa: E402
 
 
@@ -181,7 +181,35 @@ class TestListing:
             str(folder / "raw" / "x.jpg"),
         ]
 
+    def test_names_are_uris_whatever_files_are_called(self, photos):
+        folder = photos[0].parent.rename(photos[0].parent.with_name("müde Füße"))
+        for old, new in zip(
+            sorted(folder.iterdir()), ("a b.png", "50%.png", "#1?.png"), strict=False
+        ):
+            old.rename(folder / new)
+        names = list_photos([folder.as_uri()], EVERYTHING)
+        assert sorted(names) == sorted(path.as_uri() for path in folder.iterdir())
+        assert list(read_all(names)) == [path.read_bytes() for path in sorted(folder.iterdir())]
+
+    @pytest.mark.parametrize(
+        ("uri", "path", "named"),
+        [
+            ("s3://bucket/a%20b/?region=x", "bucket/a b", "s3://bucket/a%20b/c.jpg?region=x"),
+            ("hdfs://host:8020/a", "/a", "hdfs://host:8020/a/c.jpg"),
+            ("file:///C:/a", "C:/a", "file:///C:/a/c.jpg"),
+        ],
+    )
+    def test_names_lead_back_to_where_they_are_from(self, uri, path, named):
+        assert _named_like(uri, path)(f"{path}/c.jpg") == named
+
+    def test_a_password_is_kept_out_of_the_results(self):
+        with pytest.raises(SetupError, match="leave it out and set it in the env") as caught:
+            list_photos(["s3://key:hidden@bucket/photos"], EVERYTHING)
+        assert "hidden" not in str(caught.value)
+
     def test_what_cannot_be_reached_is_named(self):
+        with pytest.raises(SetupError, match="a space is written %20"):
+            list_photos(["file:///a b"], EVERYTHING)
         with pytest.raises(SetupError, match="nonsense://bucket cannot be opened"):
             list_photos(["nonsense://bucket"], EVERYTHING)
 
