@@ -29,7 +29,7 @@ from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
-from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel, mean_judge
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
@@ -38,7 +38,6 @@ from aesmamba_sdk.train.views import describe, predict
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
-_GIVEN_BACK = 0.2
 _TEACHER = TrainingArguments(distillation=0.0, ema=0.995, validation_steps=110)
 """It is never asked about ruined photos, and ranks others better for having seen none."""
 _STUDENT = replace(
@@ -111,22 +110,6 @@ def fine_tune(
         JudgeTrainer(judge, photos, validation, part, arguments, ATTRIBUTES).run()
         judges.append(judge.requires_grad_(False))
     return mean_judge(judges, imagenet())
-
-
-def mean_judge(judges: Sequence[Judge], origin: MobileNetV2) -> Judge:
-    """The first judge, with the mean of all judges' weights, moved a fifth of the way back.
-
-    Beside ranking PARA's photos a little better than any of them, it knows more of others
-    (Wortsman et al. 2022, both times).
-    """
-    judge = judges[0]
-    states = [judge.state_dict() for judge in judges]
-    judge.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
-    moved = zip(judge.network.parameters(), origin.parameters(), strict=True)
-    with torch.no_grad():
-        for learned, before in moved:
-            learned.lerp_(before, _GIVEN_BACK)
-    return judge
 
 
 def imagenet() -> MobileNetV2:

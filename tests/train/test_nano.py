@@ -14,6 +14,7 @@ from aesmamba_sdk.model.config import preset
 from aesmamba_sdk.model.heads import AttributeHead
 from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder
+from aesmamba_sdk.train.judge import Judge, mean_judge
 from aesmamba_sdk.train.teacher import MobileNetV2, _fused_convolution, _Layer, _pad_same
 from aesmamba_sdk.train.views import predict, resize
 
@@ -150,10 +151,8 @@ def test_maps_of_unequal_sides_are_padded_by_what_each_lacks():
     torch.testing.assert_close(F.conv2d(x, grown, stride=2, padding=padding), expected)
 
 
-def test_a_frozen_teacher_says_what_it_said_in_training():
-    if _fused_convolution() is None:
-        pytest.skip("this build of torch has no fused convolution")
-    torch.manual_seed(0)
+def tiny_network(seed: int) -> MobileNetV2:
+    torch.manual_seed(seed)
     made = [  # inputs, stride, groups, relu6: maps at strides 4, 8, 16 and 32
         (3, 2, 1, True), (1, 2, 6, False), (6, 2, 1, False), (6, 2, 1, False), (1, 1, 6, True),
         (6, 2, 1, False),
@@ -162,7 +161,13 @@ def test_a_frozen_teacher_says_what_it_said_in_training():
     for i, (inputs, stride, groups, relu6) in enumerate(made):
         layers.append(_Layer("convolution", (i,), i + 1, stride, groups, relu6))
         weights[i + 1] = torch.randn(6, inputs, 3, 3), torch.randn(6)
-    network = MobileNetV2(layers, weights)
+    return MobileNetV2(layers, weights)
+
+
+def test_a_frozen_teacher_says_what_it_said_in_training():
+    if _fused_convolution() is None:
+        pytest.skip("this build of torch has no fused convolution")
+    network = tiny_network(seed=0)
     images = torch.rand(2, 3, 64, 64)
     learning = network(images)
     assert all(m.requires_grad for m in learning.values())
@@ -175,6 +180,19 @@ def test_a_frozen_teacher_says_what_it_said_in_training():
     for stride, m in learning.items():
         assert half[stride].dtype == torch.bfloat16
         assert (half[stride] - m).std() < 0.05 * m.std(), f"stride {stride}"
+
+
+def test_the_teacher_is_the_mean_of_several_and_a_little_of_what_they_were():
+    photos = made_photos(4, 0)
+    origin, *learned = (tiny_network(seed) for seed in range(3))
+    judges = [Judge(network, photos) for network in learned]
+    for judge, value in zip(judges, (1.0, 3.0), strict=True):
+        torch.nn.init.constant_(judge.head.weight, value)
+    kernels = [network.kernel_1.detach().clone() for network in (origin, *learned)]
+    judge = mean_judge(judges, origin)
+    assert (judge.head.weight == 2).all(), "the origin has no head to give"
+    expected = 0.2 * kernels[0] + 0.4 * kernels[1] + 0.4 * kernels[2]
+    torch.testing.assert_close(judge.network.kernel_1.detach(), expected)
 
 
 def test_a_missing_teacher_is_named(tmp_path):
