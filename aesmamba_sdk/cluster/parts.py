@@ -40,6 +40,7 @@ class Plan:
         part_size: photos a part.
         photos: how many there are.
         listing: hash of all their names.
+        precision: in which the encoder multiplies.
     """
 
     model: str
@@ -50,6 +51,7 @@ class Plan:
     part_size: int
     photos: int
     listing: str
+    precision: str = "float32"
     schema: int = SCHEMA_VERSION
 
 

@@ -92,6 +92,7 @@ def score_on_ray(
         part_size=part_size,
         photos=len(names),
         listing=listing_hash(names),
+        precision=portable.precision,
     )
     target = output if is_uri(output) else str(Path(output).absolute())  # workers are elsewhere
     folder = Output(target)

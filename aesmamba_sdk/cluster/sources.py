@@ -13,6 +13,7 @@ from pyarrow import fs
 from aesmamba_sdk.errors import PhotoError, SetupError
 from aesmamba_sdk.photos import EXTENSIONS, MAX_BYTES, Selection, iter_photos
 
+_SECRETS = ("secret", "password", "account_key", "sas", "token", "sig=")
 _AHEAD = 8
 """Photos fetched while others are scored; all of them are held in memory."""
 _FINE = (OSError, ValueError)
@@ -68,13 +69,7 @@ def read_all(uris: Sequence[str]) -> Iterator[bytes | PhotoError]:
 
 
 def _list_uri(uri: str, selection: Selection) -> list[str]:
-    if urlsplit(uri).password is not None:
-        raise SetupError(
-            f"{urlsplit(uri).scheme}://…: results name every photo by its URI, and would tell the "
-            "password in it: leave it out and set it in the environment, e.g. "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
-            code="place_unusable",
-        )
+    _keep_secrets(uri)
     system, path = open_place(uri)
     try:
         (named,) = system.get_file_info([path])
@@ -89,14 +84,39 @@ def _list_uri(uri: str, selection: Selection) -> list[str]:
     return list(map(_named_like(uri, path), wanted))
 
 
+def _keep_secrets(uri: str) -> None:
+    """Refuse a URI with a password or key in it: every photo in the results would tell it."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError as error:
+        raise SetupError(f"a URI cannot be understood: {error}", code="place_unusable") from error
+    query = parts.query.lower()
+    if parts.password is not None or any(word in query for word in _SECRETS):
+        raise SetupError(
+            f"{parts.scheme}://…: results name every photo by its URI, and would tell the "
+            "password in it: leave it out and set it in the environment, e.g. "
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+            code="place_unusable",
+        )
+
+
 def _named_like(uri: str, path: str) -> Callable[[str], str]:
     """How paths of its file system are written as URIs, where ``path`` is the one it names itself.
 
     Buckets are part of a path, hosts are not, and a drive has a slash more before it.
+
+    Raises:
+        SetupError: the URI names its path in another way.
     """
     parts = urlsplit(uri)
-    whole = unquote(parts.netloc + parts.path).rstrip("/")
-    before = f"{parts.scheme}://{whole.removesuffix(path.rstrip('/'))}"
+    whole, path = unquote(parts.netloc + parts.path).rstrip("/"), path.rstrip("/")
+    if not whole.endswith(path):
+        raise SetupError(
+            f"photos in {uri} cannot be named by URIs of their own: use its file system by a "
+            "folder, or copy them to one",
+            code="place_unusable",
+        )
+    before = f"{parts.scheme}://{quote(whole.removesuffix(path), safe='/:@')}"
     after = f"?{parts.query}" if parts.query else ""
     return lambda path: before + quote(path, safe="/:") + after
 

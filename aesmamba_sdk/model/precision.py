@@ -11,8 +11,9 @@ import torch
 logger = logging.getLogger(__name__)
 
 Precision = Literal["float32", "bfloat16"]
-"""Of the encoder's products; weights, scans, norms and all that follows stay float32."""
-_PAYS = 1.5  # gain of the products alone below which whole encoders gain too little
+"""Of the encoder's products and, on a CPU, the maps between them; weights, scans and all that
+follows from f_v stay float32."""
+_PAYS = 1.5  # gain of the products alone below which whole encoders gain little or lose
 _SIDE, _ROUNDS = 512, 5
 
 
@@ -30,10 +31,10 @@ def bfloat16_gain() -> float:
 
 
 def warn_if_slow(precision: Precision, device: torch.device) -> None:
-    """Say it where bfloat16, asked for on a processor, is no faster there."""
+    """Say it where bfloat16, asked for on a processor, may not be faster there."""
     if precision == "bfloat16" and device.type == "cpu" and (gain := bfloat16_gain()) < _PAYS:
         logger.warning(
-            "this processor multiplies in bfloat16 at %.2f of the rate of float32: scoring is "
+            "this processor multiplies in bfloat16 at %.2f of the rate of float32: scoring may be "
             "faster in float32",
             gain,
         )

@@ -98,10 +98,15 @@ class VMamba(nn.Module):
             (batch, d + channels of the last stage but one); f_v alone of a single stage.
         """
         x = self.trunk(images)
-        f_v = self.last_stage(x).mean((1, 2))
+        f_v = _widened(self.last_stage(x)).mean((1, 2))
         if len(self.stages) == 1:
             return f_v
-        return torch.cat([f_v, x.flatten(1, 2).std(1, correction=0)], 1)
+        return torch.cat([f_v, _widened(x).flatten(1, 2).std(1, correction=0)], 1)
+
+
+def _widened(x: Tensor) -> Tensor:
+    """Half precision as float32: what is pooled has more digits than what it is pooled of."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 class VSSBlock(nn.Module):

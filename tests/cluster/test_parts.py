@@ -8,6 +8,7 @@ import os
 import numpy as np
 import pytest
 
+from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.paths import DATABASE_VARIABLE
 from aesmamba_sdk.photos import EVERYTHING, Selection
@@ -142,6 +143,15 @@ class TestWorker:
         assert found == expected
         assert found[0]["method"] == "bayes"
 
+    def test_a_worker_scores_in_the_precision_of_who_sends_it(self, toy_model, photos, output):
+        fast = AesMamba(toy_model, precision="bfloat16")
+        Output(str(output)).begin(plan())
+        task = Task(str(output), attributes=False, text=None, device="cpu", threads=1)
+        work(Worker(pack(fast, None), task), 0, [str(photos[0])])
+        assert rows(output)[0]["value"] == fast.score(photos[0]).value
+        with pytest.raises(SetupError, match="precision 'float32', not 'bfloat16'"):
+            Output(str(output)).begin(plan(precision="bfloat16"))
+
     def test_photos_behind_uris_are_read_and_missing_ones_are_rows(
         self, sdk, worker, photos, output
     ):
@@ -202,10 +212,21 @@ class TestListing:
     def test_names_lead_back_to_where_they_are_from(self, uri, path, named):
         assert _named_like(uri, path)(f"{path}/c.jpg") == named
 
-    def test_a_password_is_kept_out_of_the_results(self):
+    def test_a_path_that_its_uri_does_not_end_with_is_refused(self):
+        with pytest.raises(SetupError, match="cannot be named by URIs of their own"):
+            _named_like("abfs://box@host.net/a%20b", "box/a b")
+
+    @pytest.mark.parametrize(
+        "uri", ["s3://key:hidden@bucket/photos", "abfs://box/photos?client_secret=hidden"]
+    )
+    def test_a_password_is_kept_out_of_the_results(self, uri):
         with pytest.raises(SetupError, match="leave it out and set it in the env") as caught:
-            list_photos(["s3://key:hidden@bucket/photos"], EVERYTHING)
+            list_photos([uri], EVERYTHING)
         assert "hidden" not in str(caught.value)
+
+    def test_what_is_no_uri_is_told(self):
+        with pytest.raises(SetupError, match="a URI cannot be understood"):
+            list_photos(["s3://bu[ck/a"], EVERYTHING)
 
     def test_what_cannot_be_reached_is_named(self):
         with pytest.raises(SetupError, match="a space is written %20"):

@@ -49,10 +49,11 @@ def test_scores_in_bfloat16_are_nearly_those_in_float32(toy_model, photos, monke
     assert [s.value for s in found] == pytest.approx([s.value for s in expected], abs=0.05)
 
 
-def test_features_of_one_precision_do_not_serve_another(toy_model, photos):
+def test_features_of_one_precision_do_not_serve_another(toy_model, photos, tmp_path):
     exact, fast = (AesMamba(toy_model, precision=p) for p in ("float32", "bfloat16"))
+    alone = AesMamba(toy_model, precision="bfloat16", home=tmp_path / "alone").score(photos[0])
     expected = exact.score(photos[0])
-    fast.score(photos[0])
+    assert fast.score(photos[0]).value == alone.value != expected.value
     assert exact.score(photos[0]) == expected
     assert exact.backbone.key != fast.backbone.key
     assert exact.backbone.hash == fast.backbone.hash, "a personal model serves both"
