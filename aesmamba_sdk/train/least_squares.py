@@ -22,7 +22,8 @@ class LeastSquares:
     def add(self, x: Tensor, target: Tensor) -> None:
         """(rows, inputs) and (rows, outputs)."""
         x = torch.cat([x, x.new_ones(len(x), 1)], 1).float()
-        gram, product = (x.T @ x).double(), (x.T @ target.float()).double()
+        # Sums of many batches need float64, which not every device has.
+        gram, product = ((x.T @ y).cpu().double() for y in (x, target.float()))
         self._gram = gram if self._gram is None else self._gram + gram
         self._product = product if self._product is None else self._product + product
 
@@ -35,8 +36,10 @@ class LeastSquares:
         """
         if self._gram is None or self._product is None:
             raise ValueError("nothing was added to fit the layer to")
-        penalty = self.shrink * self._gram.diagonal()[:-1].mean() * torch.ones(len(self._gram))
+        penalty = torch.full_like(
+            self._gram[0], self.shrink * float(self._gram.diagonal()[:-1].mean())
+        )
         penalty[-1] = 0
-        solution = torch.linalg.solve(self._gram + penalty.to(self._gram).diag(), self._product)
+        solution = torch.linalg.solve(self._gram + penalty.diag(), self._product)
         layer.weight.copy_(solution[:-1].T)
         layer.bias.copy_(solution[-1])

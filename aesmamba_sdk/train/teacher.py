@@ -1,8 +1,8 @@
 """A MobileNetV2 to distil from, read from an ImageNet file in TFLite's int8 format.
 
 The file's integers are dequantised once; the network then runs, and can be trained, in floating
-point. Frozen, on a CPU in float32, its convolutions clip in the same pass by oneDNN, with the
-operator that ``torch.compile`` emits (see ``model/linear.py``). Needs the ``train`` extra
+point. Frozen, on a CPU, its convolutions clip in the same pass by oneDNN, with the operator that
+``torch.compile`` emits (see ``model/linear.py``). Needs the ``train`` extra
 (``tflite`` reads the container).
 """
 
@@ -136,7 +136,15 @@ def _pad_same(kernel: Tensor, sides: tuple[int, ...], stride: int) -> tuple[Tens
 
 def _can_fuse(x: Tensor, kernel: Tensor) -> bool:
     learning = torch.is_grad_enabled() and (x.requires_grad or kernel.requires_grad)
-    return x.device.type == "cpu" and not learning and not torch.is_autocast_enabled("cpu")
+    if x.device.type != "cpu" or learning or torch.is_autocast_enabled("cpu"):
+        return False
+    return x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _has_bfloat16())
+
+
+@cache
+def _has_bfloat16() -> bool:
+    """Whether oneDNN convolves in bfloat16 on this processor; where not, its operator raises."""
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 @cache

@@ -135,10 +135,15 @@ class Trainer(Loop):
         """Fit the projections to an encoder that was trained before, by least squares.
 
         Args:
-            batches: of the first epoch, to fit them to.
+            batches: to fit them to, as the first steps see them.
+
+        Raises:
+            SetupError: several processes train; each would fit them to its own share.
         """
         if self.teacher is None:
             return
+        if self.devices.world > 1:
+            raise SetupError("projections are fitted by one process: start with one, then go on")
         self.model.eval()
         fits = [LeastSquares() for _ in self.projections]
         for step in range(batches):
