@@ -10,7 +10,7 @@ from aesmamba_sdk.photos import EVERYTHING, Selection
 from tests import toy
 
 moto_server = pytest.importorskip(
-    "moto.server", reason="moto is not installed: pip install 'moto[server]'"
+    "moto.server", reason="moto's server is not installed: pip install 'moto[s3]' flask flask-cors"
 )
 parquet = pytest.importorskip("pyarrow.parquet")
 from pyarrow import fs  # noqa: E402

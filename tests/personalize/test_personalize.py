@@ -102,6 +102,10 @@ def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, method
     assert scorer.reencodes == reencodes
     assert (scorer.key == backbone.key) != reencodes
 
+    fast = PersonalScorer(tmp_path, Backbone(backbone.folder, backbone.device, "bfloat16"))
+    assert fast.key not in (scorer.key, backbone.key)
+    assert np.corrcoef(fast.scores(fast(images), generic), personal)[0, 1] > 0.99
+
 
 def test_the_merged_adapter_scores_as_peft_does(backbone):
     torch.manual_seed(0)
