@@ -74,13 +74,17 @@ def mean_judge(judges: Sequence[Judge], origin: MobileNetV2) -> Judge:
     (Wortsman et al. 2022, both times).
     """
     judge = judges[0]
-    states = [judge.state_dict() for judge in judges]
-    judge.load_state_dict({k: torch.stack([s[k] for s in states]).mean(0) for k in states[0]})
+    judge.load_state_dict(mean_state([judge.state_dict() for judge in judges]))
     moved = zip(judge.network.parameters(), origin.parameters(), strict=True)
     with torch.no_grad():
         for learned, before in moved:
             learned.lerp_(before, _GIVEN_BACK)
     return judge
+
+
+def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of networks' weights, name by name."""
+    return {name: torch.stack([s[name] for s in states]).mean(0) for name in states[0]}
 
 
 class Panel(nn.Module):

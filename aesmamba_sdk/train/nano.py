@@ -29,7 +29,7 @@ from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
-from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel, mean_judge
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel, mean_judge, mean_state
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
 from aesmamba_sdk.train.trainer import Trainer
@@ -127,15 +127,19 @@ def panel(judge: Judge, *, bfloat16: bool) -> Panel:
     return Panel(judge, origin).requires_grad_(False)
 
 
-def student(init: Path | None, photos: PhotoSet, seed: int) -> AesMamba:
-    """The network to train: random, or with the encoder and heads of a model folder."""
+def student(init: Sequence[Path], photos: PhotoSet, seed: int) -> AesMamba:
+    """The network to train: random, or with the encoder and heads of model folders.
+
+    Of several, each of which went on from another, the mean: it ranks better than any of them.
+    """
     torch.manual_seed(seed)
     model = AesMamba(preset("nano", variant="F"))
     start_at_means(model, photos)
-    if init is not None:
-        trained = load_model(init, with_text=False)
-        model.encoder.load_state_dict(trained.encoder.state_dict())
-        model.heads.load_state_dict(trained.heads.state_dict())
+    if init:
+        trained = [load_model(folder, with_text=False) for folder in init]
+        for part in ("encoder", "heads"):
+            states = [getattr(one, part).state_dict() for one in trained]
+            getattr(model, part).load_state_dict(mean_state(states))
     return model
 
 
@@ -174,7 +178,9 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="checkpoints, caches and metrics")
     parser.add_argument("--save", type=Path, required=True, help="the finished model folder")
-    parser.add_argument("--init", type=Path, help="a model folder to go on from")
+    parser.add_argument(
+        "--init", type=Path, nargs="+", default=[], help="model folders whose mean to go on from"
+    )
     stages = "SIZE:EPOCHS:RATE[:SHARE of blended photos]"
     parser.add_argument(
         "--teachers", type=Stage.parse, nargs="+", default=TEACHERS, help=f"{stages}; weights' mean"
@@ -214,7 +220,7 @@ def main() -> None:
         trainer = Trainer(model, photos, validation, folder, arguments, teacher)
         if trainer.step == 0 and projections is not None:
             trainer.projections.load_state_dict(projections)
-        elif trainer.step == 0 and options.init is not None:
+        elif trainer.step == 0 and options.init:
             trainer.fit_projections()  # random ones would first pull at the encoder
         trainer.run()
         projections = trainer.projections.state_dict()

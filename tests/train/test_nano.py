@@ -98,12 +98,22 @@ def test_calibrated_scores_have_the_labels_mean_and_slope(model):
 def test_a_student_goes_on_from_a_model_folder(model, tmp_path):
     nano.save_model(nano.assemble(model, 32, seed=0), tmp_path)
     photos = made_photos(8, 0)
-    again = nano.student(tmp_path, photos, seed=1)
+    again = nano.student([tmp_path], photos, seed=1)
     expected = predict(model, photos, 32)
     assert torch.allclose(predict(again, photos, 32), expected, atol=5e-3)
-    assert not torch.allclose(
-        predict(nano.student(None, photos, 1), photos, 32), expected, atol=0.1
-    )
+    assert not torch.allclose(predict(nano.student([], photos, 1), photos, 32), expected, atol=0.1)
+
+
+def test_a_student_goes_on_from_the_mean_of_several(model, tmp_path):
+    torch.manual_seed(1)
+    other = AesMamba(preset("nano", variant="F"))
+    for name, one in (("a", model), ("b", other)):
+        nano.save_model(nano.assemble(one, 32, seed=0), tmp_path / name)
+    mean = nano.student([tmp_path / "a", tmp_path / "b"], made_photos(8, 0), seed=1)
+    for (name, found), a, b in zip(
+        mean.named_parameters(), model.parameters(), other.parameters(), strict=True
+    ):
+        torch.testing.assert_close(found, (a + b) / 2, rtol=0, atol=5e-3, msg=name)
 
 
 def test_the_size_is_the_one_that_ranks_best(model, monkeypatch):
