@@ -47,19 +47,19 @@ _STUDENT = replace(
     distillation=1.0,
     features=1.0,
     soft_targets=6.0,
-    ruined=0.2,
     softened=0.4,
 )
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Training at one resolution, written ``SIZE:EPOCHS:RATE`` or ``SIZE:EPOCHS:RATE:BLENDED``."""
+    """Training at one resolution, written ``SIZE:EPOCHS:RATE[:BLENDED[:RUINED]]``."""
 
     size: int
     epochs: float
     rate: float
     blended: float = 0.0
+    ruined: float = 0.0
 
     @classmethod
     def parse(cls, text: str) -> Stage:
@@ -74,13 +74,14 @@ class Stage:
             image_size=self.size,
             learning_rate=self.rate,
             blended=self.blended,
+            ruined=self.ruined,
             seed=seed,
             bfloat16=bfloat16,
         )
 
 
 TEACHERS = (Stage(160, 1, 3e-4), Stage(144, 1, 3e-4))
-STAGES = (Stage(160, 7, 6e-4, 0.5), Stage(192, 4, 4e-4, 0.3))
+STAGES = (Stage(160, 7, 6e-4, 0.5, 0.2), Stage(192, 4, 4e-4, 0.3, 0.06))
 """Small photos first: most of what is to be learned can be seen at 160 pixels, at 2/3 the cost."""
 
 
@@ -181,7 +182,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--init", type=Path, nargs="+", default=[], help="model folders whose mean to go on from"
     )
-    stages = "SIZE:EPOCHS:RATE[:SHARE of blended photos]"
+    stages = "SIZE:EPOCHS:RATE[:SHARE of blended photos[:SHARE of ruined ones]]"
     parser.add_argument(
         "--teachers", type=Stage.parse, nargs="+", default=TEACHERS, help=f"{stages}; weights' mean"
     )

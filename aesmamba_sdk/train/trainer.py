@@ -131,7 +131,7 @@ class Trainer(Loop):
         with torch.no_grad(), torch.autocast(views.clear.device.type, enabled=False):
             return teacher(views.clear / 255)
 
-    def fit_projections(self, batches: int = 32) -> None:
+    def fit_projections(self, batches: int = 100) -> None:
         """Fit the projections to an encoder that was trained before, by least squares.
 
         Args:
