@@ -200,7 +200,7 @@ def test_a_photo_is_explained(report, place):
     assert score.value == pytest.approx(place[1][best].value, abs=1e-3)
     text = report.locator(".facts").inner_text()
     match = re.match(
-        r"(\d\.\d\d)\n.*± (\d\.\d\d)\n.*everyone’s score\n(\d\.\d\d)\n", text, re.DOTALL
+        r"(\d\.\d\d)\n.*± (\d\.\d\d)\n.*everyone.s score\n(\d\.\d\d)\n", text, re.DOTALL
     )
     assert match, text
     exact = score.value, score.std, score.generic
