@@ -18,12 +18,14 @@ from aesmamba_sdk.train.losses import (
     category_counts,
     scale_category,
 )
-from aesmamba_sdk.train.views import augment, embed, predict
+from aesmamba_sdk.train.views import augment, embed, predict, resize, ruin
 
 _PRETRAINED = ("aesthetic", "quality")
 _CROPS, _FOLDS = 2, 5
 _SHRINKAGE = (0.3, 1.0, 3.0, 10.0, 30.0)
 _CLASS_EPOCHS, _CLASS_RATE, _CLASS_BATCH = 10, 5e-4, 64
+_RUINED_EVERY = 12
+_REFINED = 0.003  # ridge penalty per sample where there are many more photos than features
 _RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
@@ -49,6 +51,45 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
         slope, intercept = _line(unseen, target)
         _write_term(attribute_head(model, name), term.calibrated(slope, intercept), adapted[0])
     _learn_scale_classes(model, names, features[0], photos, seed)
+
+
+def whole_and_ruined(
+    model: AesMamba, photos: PhotoSet, size: int, seed: int
+) -> tuple[Tensor, Tensor]:
+    """f_v (n, d) of all photos and of some ruined ones, and scores, lowered for those."""
+    generator = torch.Generator().manual_seed(seed)
+    features, scores = [embed(model, photos, size)], [photos.scores]
+    chosen = np.arange(0, len(photos), _RUINED_EVERY)
+    for rows in np.array_split(chosen, -(-len(chosen) // 64)):
+        pixels, labels = photos.batch(rows)
+        views = ruin(resize(pixels, size), labels, 1.0, generator)
+        with torch.no_grad():
+            images = normalize(views.images, model.config)
+            features.append(model.eval().embed(images).float())
+        scores.append(views.scores)
+    return torch.cat(features), torch.cat(scores)
+
+
+@torch.no_grad()
+def refine_heads(model: AesMamba, features: Tensor, scores: Tensor) -> None:
+    """GIAA: add to each pretrained head what it misses, by a linear term in its adapted features.
+
+    Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
+    compromise. Fitted to the training photos, seen whole, it ranks photos better that none saw, and
+    those of other kinds still more; some ruined ones keep it from trusting what damage makes up.
+
+    Args:
+        model: changed in place.
+        features: f_v, (n, d).
+        scores: labels, (n, attributes).
+    """
+    for name in _PRETRAINED:
+        head = attribute_head(model, name)
+        target = scores[:, model.config.attributes.index(name)].double()
+        adapted = head.adapter(features).double()
+        found = head.score(adapted.float()).double().squeeze(-1)
+        term = fit_term(adapted[None], found[None], target, _REFINED)
+        _write_term(head, term, adapted)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,13 @@ from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.precision import bfloat16_gain
 from aesmamba_sdk.model.text import TextTokenizer
 from aesmamba_sdk.scores import ATTRIBUTES
-from aesmamba_sdk.train.attributes import adapt_heads, calibrate, start_at_means
+from aesmamba_sdk.train.attributes import (
+    adapt_heads,
+    calibrate,
+    refine_heads,
+    start_at_means,
+    whole_and_ruined,
+)
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
@@ -229,6 +235,9 @@ def main() -> None:
         model, lambda side: held_out(para("rest", cache, side)), tuple(options.sizes)
     )
     labelled = para("rest", cache, size)
+    with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
+        views = whole_and_ruined(model, photos, size, seed)
+    refine_heads(model, *views)
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)
     test = para("test", cache, size)

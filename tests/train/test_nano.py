@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.judge import Judge, mean_judge
 from aesmamba_sdk.train.teacher import MobileNetV2, _fused_convolution, _Layer, _pad_same
-from aesmamba_sdk.train.views import predict, resize
+from aesmamba_sdk.train.views import embed, predict, resize
 
 
 def made_photos(count: int, seed: int) -> PhotoSet:
@@ -80,6 +82,27 @@ def test_a_term_finds_what_the_aesthetic_score_lacks():
     shrink, unseen = attributes.choose_shrinkage(adapted[None], scores, target, seed=0)
     assert shrink == min(attributes._SHRINKAGE), "nothing here is noise"
     assert srcc(unseen, target) > srcc(scores[0], target)
+
+
+def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
+    model = copy.deepcopy(model)
+    photos, unseen = made_photos(128, 0), made_photos(64, 2)
+    before = predict(model, unseen, 32)
+    attributes.refine_heads(model, embed(model, photos, 32), photos.scores)
+    after = predict(model, unseen, 32)
+    for i in range(2):
+        error = (after[:, i] - unseen.scores[:, i]).abs().mean()
+        assert error < 0.2 * (before[:, i] - unseen.scores[:, i]).abs().mean()
+    assert torch.equal(before[:, 2:], after[:, 2:])
+
+
+def test_a_quarter_of_the_photos_are_ruined_for_the_heads(model):
+    photos = made_photos(130, 0)
+    features, scores = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    assert features.shape == (130 + 33, 384)
+    assert torch.equal(scores[:130], photos.scores)
+    assert (scores[130:] < photos.scores[::4]).all()
+    torch.testing.assert_close(features[:130], embed(model, photos, 32))
 
 
 def test_calibrated_scores_have_the_labels_mean_and_slope(model):
