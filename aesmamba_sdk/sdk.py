@@ -107,6 +107,11 @@ class AesMamba:
         return self._house.device
 
     @property
+    def precision(self) -> Precision:
+        """In which the shared model's encoder multiplies."""
+        return self._house.precision
+
+    @property
     def backbone(self) -> Backbone:
         """The shared model."""
         return self._house.backbone

@@ -91,9 +91,9 @@ def _check_device(sdk: AesMamba) -> list[Finding]:
     said = str(device)
     if device.type == "cpu":
         said += f", {torch.get_num_threads()} threads of {os.cpu_count()} processors"
-        exact = sdk.backbone.precision == "float32"
+        exact = sdk.precision == "float32"
         said += f", matrix products by {linear_report() if exact else 'torch'}"
-    said += f", in {sdk.backbone.precision}"
+    said += f", in {sdk.precision}"
     engines = "; ".join(f"{name}: {why}" for name, why in engine_report(device).items())
     return [("device", True, said), ("scan", True, engines)]
 

@@ -42,7 +42,7 @@ def pack(sdk: AesMamba, user: str | None) -> Portable:
     Raises:
         UserNotFoundError: no such user.
     """
-    shared, precision = read_files(sdk.backbone.folder), sdk.backbone.precision
+    shared, precision = read_files(sdk.backbone.folder), sdk.precision
     if user is None:
         return Portable(shared, precision=precision)
     person = sdk.users.get(user)

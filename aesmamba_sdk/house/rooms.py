@@ -50,7 +50,7 @@ class House:
             raise SetupError(f"threads={threads} is no positive number")
         self.home = paths.home_folder(home)
         self.threads = threads or _threads_variable()
-        self._precision = _known_precision(precision)
+        self.precision = _known_precision(precision)
         self._model, self._device = model, device
         self._opening = threading.RLock()
 
@@ -106,7 +106,7 @@ class House:
             known = self.__dict__.get("backbone")
             if known is None:
                 folder = find_model(self._model, self.home)
-                known = Backbone(folder, lambda: self.device, self._precision)
+                known = Backbone(folder, lambda: self.device, self.precision)
             return known
 
     @cached_property

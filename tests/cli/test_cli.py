@@ -355,6 +355,8 @@ class TestModelAndDoctor:
         assert result.exit_code == 1
         assert "no model 'nowhere'" in result.stdout
         assert "people" in result.stdout
+        records = map(json.loads, run("doctor", "--model", "nowhere").stdout.splitlines())
+        assert [r["check"] for r in records if not r["ok"]] == ["model"]
 
 
 def aesmamba(*arguments, model=None, script=None, stdout=subprocess.PIPE):
