@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +39,7 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
     """
     names = [name for name in model.config.attributes if name not in _PRETRAINED]
     start_from_aesthetic(model, names)
-    crops = [_embed_view(model, photos, size, seed + i) for i in range(_CROPS)]
+    crops = [_embed_crops(model, photos, size, seed + i) for i in range(_CROPS)]
     features = torch.stack([embed(model, photos, size), *crops])  # (views, photos, d)
     aesthetic = attribute_head(model, "aesthetic")
     with torch.no_grad():
@@ -58,16 +59,15 @@ def whole_and_ruined(
 ) -> tuple[Tensor, Tensor]:
     """f_v (n, d) of all photos and of some ruined ones, and scores, lowered for those."""
     generator = torch.Generator().manual_seed(seed)
-    features, scores = [embed(model, photos, size)], [photos.scores]
-    chosen = np.arange(0, len(photos), _RUINED_EVERY)
-    for rows in np.array_split(chosen, -(-len(chosen) // 64)):
-        pixels, labels = photos.batch(rows)
-        views = ruin(resize(pixels, size), labels, 1.0, generator)
-        with torch.no_grad():
-            images = normalize(views.images, model.config)
-            features.append(model.eval().embed(images).float())
-        scores.append(views.scores)
-    return torch.cat(features), torch.cat(scores)
+
+    def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        views = ruin(resize(pixels, size), scores, 1.0, generator)
+        return views.images, views.scores
+
+    some = photos.subset(range(0, len(photos), _RUINED_EVERY))
+    features, scores = _embed_views(model, some, ruined)
+    whole = embed(model, photos, size)
+    return torch.cat([whole, features]), torch.cat([photos.scores, scores])
 
 
 @torch.no_grad()
@@ -112,7 +112,7 @@ def fit_term(adapted: Tensor, scores: Tensor, target: Tensor, shrink: float) -> 
 
     Args:
         adapted: (views, photos, d).
-        scores: (views, photos), the aesthetic scores.
+        scores: (views, photos), those of the head that is turned into it.
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
     """
@@ -145,7 +145,7 @@ def choose_shrinkage(
 
 @torch.no_grad()
 def _write_term(head: AttributeHead, term: Term, adapted: Tensor) -> None:
-    """Turn a copy of the aesthetic head into the term.
+    """Turn a head into the term, whose scores are the head's own.
 
     The hidden unit whose part in the score varies least gives way to the features' linear term,
     lifted so far above zero that its ReLU passes it unchanged.
@@ -228,16 +228,23 @@ def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
                 last.bias.copy_(mean)
 
 
-def _embed_view(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:
+def _embed_crops(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:
     """f_v of one random crop of every photo."""
     generator = torch.Generator().manual_seed(seed)
-    parts = []
+    return _embed_views(model, photos, lambda x, scores: (augment(x, size, generator), scores))[0]
+
+
+def _embed_views(
+    model: AesMamba, photos: PhotoSet, show: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """f_v (photos, d) of what ``show`` makes of pixels and scores, 0-255, and those scores."""
+    features, scores = [], []
     for rows in np.array_split(np.arange(len(photos)), -(-len(photos) // 64)):
-        pixels, _ = photos.batch(rows)
+        images, labels = show(*photos.batch(rows))
         with torch.no_grad():
-            images = normalize(augment(pixels, size, generator), model.config)
-            parts.append(model.eval().embed(images))
-    return torch.cat(parts)
+            features.append(model.eval().embed(normalize(images, model.config)).float())
+        scores.append(labels)
+    return torch.cat(features), torch.cat(scores)
 
 
 def attribute_head(model: AesMamba, name: str) -> AttributeHead:

@@ -116,7 +116,7 @@ class Trainer(Loop):
                 losses["distillation"] = torch.stack(errors).mean()
             known = view.scores.masked_fill(views.ruined[:, None], float("nan"))
             losses["soft_targets"] = masked_mse(predictions.scores.float(), known)
-            for name in losses.keys() & {"distillation", "features", "soft_targets"}:
+            for name in ("distillation", "features", "soft_targets"):
                 weights[name] = getattr(self.arguments, name)
         return {"loss": total(losses, weights), **losses}
 

@@ -32,7 +32,7 @@ def server():
 
 
 @pytest.fixture
-def bucket(server, monkeypatch, tmp_path, request):
+def bucket(server, monkeypatch, tmp_path):
     """A bucket of photos: what its URIs end with, and its file system."""
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
