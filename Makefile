@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRITON := $(VENV)/.triton
-NATIVE := $(wildcard aesmamba_sdk/model/selective_scan/native/*.cpp aesmamba_sdk/model/selective_scan/native/*.h)
+NATIVE := $(wildcard aesmamba_sdk/model/native/*.cpp aesmamba_sdk/model/native/*.h)
 
 .PHONY: demo test lint install bench results clean
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-_NATIVE = Path("aesmamba_sdk", "model", "selective_scan", "native")
+_NATIVE = Path("aesmamba_sdk", "model", "native")
 
 
 class NativeScanHook(BuildHookInterface):

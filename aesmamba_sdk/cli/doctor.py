@@ -85,6 +85,7 @@ def _check_device(sdk: AesMamba) -> list[Finding]:
     import torch
 
     from aesmamba_sdk.model.linear import linear_report
+    from aesmamba_sdk.model.norm import layer_norm_report
     from aesmamba_sdk.model.selective_scan import engine_report
 
     device = sdk.device
@@ -92,7 +93,8 @@ def _check_device(sdk: AesMamba) -> list[Finding]:
     if device.type == "cpu":
         said += f", {torch.get_num_threads()} threads of {os.cpu_count()} processors"
         exact = sdk.precision == "float32"
-        said += f", matrix products by {linear_report() if exact else 'torch'}"
+        products, norms = (linear_report(), layer_norm_report()) if exact else ("torch", "torch")
+        said += f", matrix products by {products}, layer norms by {norms}"
     said += f", in {sdk.precision}"
     engines = "; ".join(f"{name}: {why}" for name, why in engine_report(device).items())
     return [("device", True, said), ("scan", True, engines)]

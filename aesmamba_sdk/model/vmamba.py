@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from aesmamba_sdk.model.config import VMambaConfig
 from aesmamba_sdk.model.convolution import convolve_silu
 from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, project
+from aesmamba_sdk.model.norm import layer_norm
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
 # In inference on a CPU, photos go through a stage a few at a time, what leads into it included, so
@@ -67,8 +68,7 @@ class VMamba(nn.Module):
 
     def last_stage(self, x: Tensor) -> Tensor:
         """What :meth:`trunk` gives to F_v, layer-normed."""
-        tokens: Tensor = self.norm(self._stage(len(self.stages) - 1, x))
-        return tokens
+        return layer_norm(self.norm, self._stage(len(self.stages) - 1, x))
 
     def _stage(self, i: int, x: Tensor) -> Tensor:
         """Images, or the map of the stage before, to the map of stage ``i``."""
@@ -124,10 +124,10 @@ class VSSBlock(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.drop_path(x, lambda x: self.ss2d.mix(self.norm(x)), self.ss2d.out_proj)
+        x = self.drop_path(x, lambda x: self.ss2d.mix(layer_norm(self.norm, x)), self.ss2d.out_proj)
         if self.mlp is not None:
             widen, _, narrow = self.mlp
-            x = self.drop_path(x, lambda x: linear_gelu(widen, self.norm2(x)), narrow)
+            x = self.drop_path(x, lambda x: linear_gelu(widen, layer_norm(self.norm2, x)), narrow)
         return x
 
 
@@ -186,7 +186,8 @@ class SS2D(nn.Module):
             self.D,
             (height, width),
         )
-        y = self.out_norm(y.to(self.out_norm.weight.dtype)).unflatten(1, (height, width))
+        y = layer_norm(self.out_norm, y.to(self.out_norm.weight.dtype), in_place=True)
+        y = y.unflatten(1, (height, width))
         mixed: Tensor = y if gate is None else y * F.silu(gate)
         return mixed.to(x.dtype)
 
@@ -227,8 +228,7 @@ class PatchStem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        out: Tensor = self.norm(self.proj(images).permute(0, 2, 3, 1))
-        return out
+        return layer_norm(self.norm, self.proj(images).permute(0, 2, 3, 1), in_place=True)
 
 
 class ConvStem(nn.Module):
@@ -243,9 +243,9 @@ class ConvStem(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.contiguous(memory_format=torch.channels_last)
-        x = F.gelu(self.norm1(self.conv1(images).permute(0, 2, 3, 1)))
-        out: Tensor = self.norm2(self.conv2(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        return out
+        x = layer_norm(self.norm1, self.conv1(images).permute(0, 2, 3, 1), in_place=True)
+        x = self.conv2(F.gelu(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return layer_norm(self.norm2, x, in_place=True)
 
 
 class PatchMerging(nn.Module):
@@ -260,7 +260,7 @@ class PatchMerging(nn.Module):
         height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
         x = x[:, :height, :width]
         corners = [x[:, r::2, c::2] for c in (0, 1) for r in (0, 1)]
-        return linear(self.reduction, self.norm(torch.cat(corners, -1)))
+        return linear(self.reduction, layer_norm(self.norm, torch.cat(corners, -1), in_place=True))
 
 
 class ConvDownsample(nn.Module):
@@ -272,8 +272,8 @@ class ConvDownsample(nn.Module):
         self.norm = nn.LayerNorm(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.norm(self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1))
-        return out
+        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        return layer_norm(self.norm, x, in_place=True)
 
 
 def _init_weights(module: nn.Module) -> None:

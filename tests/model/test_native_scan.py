@@ -12,45 +12,18 @@ import torch
 from torch import Tensor
 
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.native import build, library
 from aesmamba_sdk.model.selective_scan import (
     choose_engine,
     cross_selective_scan,
     engine_report,
     engines,
-    use_engine,
 )
-from aesmamba_sdk.model.selective_scan.native import build, library
 from tests.model import test_checkpoint
 from tests.model.test_selective_scan import image_problem, sequential_cross_scan, worst
 
 CPU = torch.device("cpu")
 REPOSITORY = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def compiled():
-    """The library of these sources, compiled now if it is not there yet."""
-    if library.missing() is not None:
-        if build.find_compiler() is None:
-            pytest.skip("there is no C++ compiler and no compiled library")
-        build.build()
-        library.open_library.cache_clear()
-    return library.open_library()
-
-
-@pytest.fixture
-def native(compiled):
-    with use_engine("native"):
-        yield compiled
-
-
-@pytest.fixture(params=library.INSTRUCTION_SETS)
-def isa(request, native, monkeypatch):
-    """The native engine on one instruction set."""
-    if request.param not in native.widths:
-        pytest.skip(f"this processor or build has no {request.param}")
-    monkeypatch.setenv(library.ISA_VARIABLE, request.param)
-    return request.param
 
 
 @pytest.fixture
@@ -136,7 +109,7 @@ def test_whole_encoders_equal_the_reference(isa, layout):
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
 def test_threads_and_groups_of_samples_change_nothing(isa, batch, monkeypatch):
-    from aesmamba_sdk.model.selective_scan.native import engine
+    from aesmamba_sdk.model.selective_scan import native_engine
 
     size = (15, 13)
     args = list(image_problem(size, 96, 2, 6))
@@ -151,7 +124,7 @@ def test_threads_and_groups_of_samples_change_nothing(isa, batch, monkeypatch):
         torch.set_num_threads(1)
     for got, want in zip(two, one, strict=True):
         assert torch.equal(got, want)
-    monkeypatch.setattr(engine, "_GROUP_FLOATS", 2 * 195 * 96)
+    monkeypatch.setattr(native_engine, "_GROUP_FLOATS", 2 * 195 * 96)
     for got, want in zip(run_with_gradients(cross_selective_scan, args, size), one, strict=True):
         assert worst(got, want) < 1e-6
 
@@ -273,7 +246,7 @@ def test_installing_without_a_compiler_gives_a_pure_wheel(monkeypatch, tmp_path)
     hook_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hook_module)
 
-    native = tmp_path / "aesmamba_sdk" / "model" / "selective_scan" / "native"
+    native = tmp_path / "aesmamba_sdk" / "model" / "native"
     native.mkdir(parents=True)
     (native / "build.py").write_text(Path(build.__file__).read_text())
     monkeypatch.setenv("CXX", "")

@@ -157,7 +157,7 @@ def engine_report(device: torch.device) -> dict[str, str]:
 
 def _register_defaults() -> None:
     from aesmamba_sdk.model.selective_scan.mamba_ssm import MambaSsmEngine
-    from aesmamba_sdk.model.selective_scan.native.engine import NativeEngine
+    from aesmamba_sdk.model.selective_scan.native_engine import NativeEngine
     from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
     from aesmamba_sdk.model.selective_scan.triton_engine import TritonEngine
 

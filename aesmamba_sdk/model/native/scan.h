@@ -1,6 +1,6 @@
 // The plain C interface of the fused four-way selective scan, and what its parts share.
 //
-// kernel.cpp holds the arithmetic and is compiled once per instruction set; dispatch.cpp picks
+// scan.cpp holds the arithmetic and is compiled once per instruction set; dispatch.cpp picks
 // one at run time and deals out the work. Nothing here knows of Python or torch: the library is
 // loaded with ctypes, and library.py mirrors `Scan` field by field.
 //
@@ -10,6 +10,8 @@
 #pragma once
 
 #include <cstdint>
+
+#include "norm.h"
 
 constexpr int PATHS = 4;
 // Steps between stored states; also what fits into the first-level cache during the backward pass.
@@ -47,17 +49,19 @@ struct Block {
 
 // What one thread works with; its memory is the dispatcher's.
 struct Desk {
-  float* weights;  // those of a block's channels, side by side: see `pack` in kernel.cpp
+  float* weights;  // those of a block's channels, side by side: see `pack` in scan.cpp
   float* sums;     // what a pass carries from chunk to chunk
 };
 
 typedef void (*BlockFunction)(const Scan&, const Block&, const Desk&);
 
+// What an instruction set computes.
 struct Kernel {
   const char* name;
   int width;  // channels per vector
   // `pack` lays out the weights that the passes read; they depend on the block's channels only.
   BlockFunction pack, forward, backward;
+  NormFunction normalize;
 };
 
 }  // extern "C"

@@ -10,8 +10,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.native.library import Scan, missing, open_library
 from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
-from aesmamba_sdk.model.selective_scan.native.library import Scan, missing, open_library
 from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
 _WIDEST_VECTOR = 16

@@ -1,4 +1,4 @@
-"""Compile the native scan: with the wheel, or by ``python -m`` this module in an installed package.
+"""Compile the native library: with the wheel, or later by ``python -m`` this module.
 
 Only the standard library is used and nothing of the package is imported: ``hatch_build.py`` runs
 this file where neither torch nor the package is installed.
@@ -16,10 +16,11 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LIBRARY = HERE / ("aesmamba_scan.dll" if sys.platform == "win32" else "libaesmamba_scan.so")
-COMMAND = "python -m aesmamba_sdk.model.selective_scan.native.build"
+LIBRARY = HERE / ("aesmamba_native.dll" if sys.platform == "win32" else "libaesmamba_native.so")
+COMMAND = "python -m aesmamba_sdk.model.native.build"
 
-_SOURCES = ("scan.h", "vector_math.h", "kernel.cpp", "dispatch.cpp")
+_ARITHMETIC = ("scan.cpp", "norm.cpp")  # once for each instruction set
+_SOURCES = ("scan.h", "norm.h", "vector_math.h", *_ARITHMETIC, "dispatch.cpp")
 _COMPILERS = ("c++", "g++", "clang++")
 # Multiply-adds may be contracted even where a compiler is careful by default: the error bounds
 # hold either way, and speed does not.
@@ -74,8 +75,9 @@ def build(target: Path = LIBRARY) -> Path:
             objects = []
             for isa, width, flags in kernels:
                 defines = (f"-DSCAN_ISA={isa}", f"-DSCAN_WIDTH={width}")
-                objects.append(Path(folder, f"{isa}.o"))
-                _compile(compiler, (*flags, *defines), "kernel.cpp", objects[-1])
+                for source in _ARITHMETIC:
+                    objects.append(Path(folder, f"{source}.{isa}.o"))
+                    _compile(compiler, (*flags, *defines), source, objects[-1])
             objects.append(Path(folder, "dispatch.o"))
             fingerprint = f'-DSCAN_SOURCES="{source_digest()}"'
             _compile(compiler, (fingerprint,), "dispatch.cpp", objects[-1])

@@ -1,5 +1,5 @@
-// Vectors of one instruction set and the functions the scan applies to them: SCAN_WIDTH floats,
-// in the vector types of GCC and clang. Included by kernel.cpp alone; everything is local to it.
+// Vectors of one instruction set and the functions applied to them: SCAN_WIDTH floats, in the
+// vector types of GCC and clang. Included by scan.cpp and norm.cpp alone, and local to each.
 #pragma once
 
 #include <cstdint>
@@ -27,6 +27,31 @@ typedef float Quad __attribute__((vector_size(16)));
 ALWAYS_INLINE Vec load(const float* p) { return *reinterpret_cast<const Stored*>(p); }
 ALWAYS_INLINE void store(float* p, Vec v) { *reinterpret_cast<Stored*>(p) = v; }
 ALWAYS_INLINE Vec all(float value) { return Vec{} + value; }
+
+// The first `count` < W floats of a vector; the rest is zero, and memory beyond is not touched.
+#if defined(__SSE2__) && SCAN_WIDTH == 16
+ALWAYS_INLINE Vec load_some(const float* p, int count) {
+  return _mm512_maskz_loadu_ps(__mmask16((1u << count) - 1), p);
+}
+ALWAYS_INLINE void store_some(float* p, Vec v, int count) {
+  _mm512_mask_storeu_ps(p, __mmask16((1u << count) - 1), v);
+}
+#else
+ALWAYS_INLINE Vec load_some(const float* p, int count) {
+  Vec v{};
+  for (int i = 0; i < count; i++) v[i] = p[i];
+  return v;
+}
+ALWAYS_INLINE void store_some(float* p, Vec v, int count) {
+  for (int i = 0; i < count; i++) p[i] = v[i];
+}
+#endif
+ALWAYS_INLINE Vec first_ones(int count) {
+  Vec v{};
+  for (int i = 0; i < count; i++) v[i] = 1.f;
+  return v;
+}
+
 // Both return x where it is NaN, so that a diverged network shows. The instructions of x86 do
 // that for their second operand, but compilers do not use them for the expressions.
 #if defined(__SSE2__) && SCAN_WIDTH == 16

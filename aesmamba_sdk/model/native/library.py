@@ -1,4 +1,4 @@
-"""Load the native scan with ctypes, choose its instruction set, and run it on torch's threads.
+"""Load the native library with ctypes, choose its instruction set, and run it on torch's threads.
 
 The library starts no threads of its own. It is handed ``GOMP_parallel`` of the OpenMP runtime that
 torch itself runs on, looked up through ``libtorch_cpu``: linking against OpenMP could bring in a
@@ -48,7 +48,21 @@ class Scan(ctypes.Structure):
             setattr(self, name, array.data_ptr())
 
 
-class ScanLibrary:
+class Norm(ctypes.Structure):
+    """``struct Norm`` of ``norm.h``, field by field."""
+
+    _fields_: ClassVar = [
+        ("rows", ctypes.c_int64),
+        ("channels", ctypes.c_int64),
+        ("x", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
+class NativeLibrary:
     """An opened library.
 
     Attributes:
@@ -58,9 +72,9 @@ class ScanLibrary:
     def __init__(self, path: Path) -> None:
         self._functions = ctypes.CDLL(str(path))
         f = self._functions
-        f.aesmamba_scan_sources.restype = ctypes.c_char_p
+        f.aesmamba_sources.restype = ctypes.c_char_p
         f.aesmamba_scan_blocks.restype = ctypes.c_int64
-        f.aesmamba_scan_width.argtypes = [ctypes.c_char_p]
+        f.aesmamba_width.argtypes = [ctypes.c_char_p]
         f.aesmamba_scan_blocks.argtypes = [ctypes.POINTER(Scan), ctypes.c_char_p]
         f.aesmamba_scan_run.argtypes = [
             ctypes.POINTER(Scan),
@@ -69,10 +83,16 @@ class ScanLibrary:
             ctypes.c_int,
             ctypes.c_void_p,
         ]
-        self.sources: str = f.aesmamba_scan_sources().decode()
+        f.aesmamba_normalize.argtypes = [
+            ctypes.POINTER(Norm),
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        ]
+        self.sources: str = f.aesmamba_sources().decode()
         self.chunk: int = f.aesmamba_scan_chunk()
         self.widths: dict[str, int] = {
-            isa: width for isa in INSTRUCTION_SETS if (width := f.aesmamba_scan_width(isa.encode()))
+            isa: width for isa in INSTRUCTION_SETS if (width := f.aesmamba_width(isa.encode()))
         }
 
     def instruction_set(self) -> str:
@@ -106,11 +126,16 @@ class ScanLibrary:
         if failed:
             raise MemoryError("the native scan could not allocate its scratch space")
 
+    def normalize(self, norm: Norm, isa: str) -> None:
+        """Fill ``y``, on as many threads as torch uses."""
+        threads = torch.get_num_threads()
+        self._functions.aesmamba_normalize(norm, isa.encode(), threads, _torch_parallel())
+
 
 def missing() -> str | None:
     """Why there is no library to load, with the remedy; ``None`` when there is one."""
     # Not above: ``python -m`` warns when what it is to run has been imported with the package.
-    from aesmamba_sdk.model.selective_scan.native import build
+    from aesmamba_sdk.model.native import build
 
     if not build.LIBRARY.exists():
         return f"not compiled; with a C++ compiler installed run: {build.COMMAND}"
@@ -124,11 +149,11 @@ def missing() -> str | None:
 
 
 @cache
-def open_library() -> ScanLibrary:
+def open_library() -> NativeLibrary:
     """The library next to the sources, opened once."""
-    from aesmamba_sdk.model.selective_scan.native import build
+    from aesmamba_sdk.model.native import build
 
-    return ScanLibrary(build.LIBRARY)
+    return NativeLibrary(build.LIBRARY)
 
 
 @cache

@@ -1,4 +1,4 @@
-// Which instruction set serves, how a problem is cut into blocks, and who works on them.
+// Which instruction set serves, how a problem is cut into pieces, and who works on them.
 #include <atomic>
 #include <cstring>
 #include <new>
@@ -20,6 +20,8 @@ constexpr int64_t ENOUGH_BLOCKS = 4;
 // Steps of four states, of one channel, that take a thread a few ten microseconds: for less it is
 // not worth waking, least of all on a busy machine, where the others would wait for it.
 constexpr int64_t WORTH_A_THREAD = 1 << 15;
+// Floats to be normalised for which a thread is worth waking, and that it takes at a time.
+constexpr int64_t NORM_WORTH_A_THREAD = 1 << 15, NORM_PIECE = 1 << 14;
 constexpr std::align_val_t CACHE_LINE{64};
 
 const Kernel* supported(const char* name) {
@@ -95,6 +97,21 @@ void work(void* shared) {
   ::operator delete(memory, CACHE_LINE);
 }
 
+struct NormJob {
+  const Norm& norm;
+  NormFunction normalize;
+  int64_t together;  // rows that a thread takes at a time
+  std::atomic<int64_t> next{0};
+};
+
+void normalize(void* shared) {
+  NormJob& job = *static_cast<NormJob*>(shared);
+  for (int64_t first; (first = job.next.fetch_add(job.together)) < job.norm.rows;) {
+    const int64_t end = first + job.together;
+    job.normalize(job.norm, first, end < job.norm.rows ? end : job.norm.rows);
+  }
+}
+
 }  // namespace
 
 // GOMP_parallel of the OpenMP runtime that the host program already uses: run `work(shared)` on
@@ -102,10 +119,10 @@ void work(void* shared) {
 typedef void (*Parallel)(void (*work)(void*), void* shared, unsigned threads, unsigned flags);
 
 // A fingerprint of the sources this library was built from.
-EXPORT const char* aesmamba_scan_sources() { return SCAN_SOURCES; }
+EXPORT const char* aesmamba_sources() { return SCAN_SOURCES; }
 
 // Channels per vector of an instruction set; 0: this machine or library does not have it.
-EXPORT int aesmamba_scan_width(const char* isa) {
+EXPORT int aesmamba_width(const char* isa) {
   const Kernel* kernel = supported(isa);
   return kernel ? kernel->width : 0;
 }
@@ -128,4 +145,15 @@ EXPORT int aesmamba_scan_run(const Scan* scan, const char* isa, int backward, in
   else
     work(&job);
   return job.out_of_memory;
+}
+
+// Normalise all rows. `parallel` may be null.
+EXPORT void aesmamba_normalize(const Norm* norm, const char* isa, int threads, Parallel parallel) {
+  NormJob job{*norm, supported(isa)->normalize, NORM_PIECE / norm->channels + 1};
+  const int64_t useful = norm->rows * norm->channels / NORM_WORTH_A_THREAD;
+  if (threads > useful) threads = int(useful);
+  if (parallel && threads > 1)
+    parallel(normalize, &job, unsigned(threads), 0);
+  else
+    normalize(&job);
 }
