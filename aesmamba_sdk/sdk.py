@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aesmamba_sdk.embeddings.cache import EmbeddingCache
     from aesmamba_sdk.explain.explanation import Explanation
     from aesmamba_sdk.model.backbone import Backbone
-    from aesmamba_sdk.model.precision import Precision
+    from aesmamba_sdk.model.config import Precision
     from aesmamba_sdk.pages.report import WrittenReport
     from aesmamba_sdk.personalize.methods import Method
     from aesmamba_sdk.personalize.suggest import Suggestion

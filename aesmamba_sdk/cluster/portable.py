@@ -12,7 +12,7 @@ from aesmamba_sdk.personalize.folder import read_files, write_files
 from aesmamba_sdk.sdk import AesMamba
 
 if TYPE_CHECKING:
-    from aesmamba_sdk.model.precision import Precision
+    from aesmamba_sdk.model.config import Precision
 
 Files = dict[str, bytes]
 

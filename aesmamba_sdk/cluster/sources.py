@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from pyarrow import fs
 
 from aesmamba_sdk.errors import PhotoError, SetupError
 from aesmamba_sdk.photos import EXTENSIONS, MAX_BYTES, Selection, iter_photos
 
-_SECRETS = ("secret", "password", "account_key", "sas", "token", "sig=")
+_SECRETS = {"secret", "password", "key", "sas", "token", "sig", "signature", "credential"}
+"""Words in the names of a query's parameters that hold what nobody is to know."""
 _AHEAD = 8
 """Photos fetched while others are scored; all of them are held in memory."""
 _FINE = (OSError, ValueError)
@@ -90,8 +92,9 @@ def _keep_secrets(uri: str) -> None:
         parts = urlsplit(uri)
     except ValueError as error:
         raise SetupError(f"a URI cannot be understood: {error}", code="place_unusable") from error
-    query = parts.query.lower()
-    if parts.password is not None or any(word in query for word in _SECRETS):
+    named = (name for name, _ in parse_qsl(parts.query, keep_blank_values=True))
+    words = {word for name in named for word in re.split(r"[^a-z]", name.lower())}
+    if parts.password is not None or words & _SECRETS:
         raise SetupError(
             f"{parts.scheme}://…: results name every photo by its URI, and would tell the "
             "password in it: leave it out and set it in the environment, e.g. "

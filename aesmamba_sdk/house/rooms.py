@@ -7,10 +7,11 @@ import shutil
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from aesmamba_sdk import paths
 from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.model.config import Precision
 from aesmamba_sdk.model.library import find_model
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from aesmamba_sdk.embeddings.stream import Embedded, ImageEncoder
     from aesmamba_sdk.house.scorings import Scorings
     from aesmamba_sdk.model.backbone import Backbone
-    from aesmamba_sdk.model.precision import Precision
     from aesmamba_sdk.personalize.support import Embed
     from aesmamba_sdk.photos import PhotoSource
     from aesmamba_sdk.profiles.database import Database
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 THREADS_VARIABLE = "AESMAMBA_THREADS"
 PRECISION_VARIABLE = "AESMAMBA_PRECISION"
 _ALWAYS_THERE = ("auto", "cpu")
-_PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+_PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 class House:

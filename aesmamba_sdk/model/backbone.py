@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import torch
 
     from aesmamba_sdk.model.aesmamba import AesMamba, ImageEncoder
+    from aesmamba_sdk.model.config import Precision
     from aesmamba_sdk.model.network import Network, ReadText
-    from aesmamba_sdk.model.precision import Precision
 
 REFERENCE_FILE = "reference.safetensors"
 

@@ -1,18 +1,16 @@
-"""In which numbers an encoder multiplies, and whether bfloat16 pays on this processor."""
+"""Whether bfloat16 pays on this processor."""
 
 from __future__ import annotations
 
 import logging
 import time
-from typing import Literal
 
 import torch
 
+from aesmamba_sdk.model.config import Precision
+
 logger = logging.getLogger(__name__)
 
-Precision = Literal["float32", "bfloat16"]
-"""Of the encoder's products and, on a CPU, the maps between them; weights, scans and all that
-follows from f_v stay float32."""
 _PAYS = 1.5  # gain of the products alone below which whole encoders gain little or lose
 _SIDE, _ROUNDS = 512, 5
 

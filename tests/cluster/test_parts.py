@@ -19,7 +19,7 @@ parquet = pytest.importorskip(
 )
 from aesmamba_sdk.cluster.parts import MOST_TRIES, Output, Plan, listing_hash  # noqa: E402
 from aesmamba_sdk.cluster.portable import pack  # noqa: E402
-from aesmamba_sdk.cluster.sources import _named_like, list_photos, read_all  # noqa: E402
+from aesmamba_sdk.cluster.sources import _keep_secrets, _named_like, list_photos, read_all  # noqa: E402
 from aesmamba_sdk.cluster.worker import Task, Worker  # noqa: E402
 
 
@@ -217,12 +217,21 @@ class TestListing:
             _named_like("abfs://box@host.net/a%20b", "box/a b")
 
     @pytest.mark.parametrize(
-        "uri", ["s3://key:hidden@bucket/photos", "abfs://box/photos?client_secret=hidden"]
+        "uri",
+        [
+            "s3://key:hidden@bucket/photos",
+            "abfs://box/photos?client_secret=hidden",
+            "abfs://box/photos?x=1&SAS-Token=hidden",
+            "abfs://box/photos?account_key=hidden",
+        ],
     )
     def test_a_password_is_kept_out_of_the_results(self, uri):
         with pytest.raises(SetupError, match="leave it out and set it in the env") as caught:
             list_photos([uri], EVERYTHING)
         assert "hidden" not in str(caught.value)
+
+    def test_what_only_sounds_like_a_password_is_none(self):
+        _keep_secrets("s3://sas-token/photos?endpoint_override=minio.kansas.local:9000&region=key")
 
     def test_what_is_no_uri_is_told(self):
         with pytest.raises(SetupError, match="a URI cannot be understood"):
