@@ -124,11 +124,17 @@ class VSSBlock(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.drop_path(x, lambda x: self.ss2d.mix(layer_norm(self.norm, x)), self.ss2d.out_proj)
+        x = self.drop_path(x, self._mix, self.ss2d.out_proj)
         if self.mlp is not None:
-            widen, _, narrow = self.mlp
-            x = self.drop_path(x, lambda x: linear_gelu(widen, layer_norm(self.norm2, x)), narrow)
+            x = self.drop_path(x, self._widen, self.mlp[2])
         return x
+
+    def _mix(self, x: Tensor) -> Tensor:
+        return self.ss2d.mix(layer_norm(self.norm, x, multiplied=True))
+
+    def _widen(self, x: Tensor) -> Tensor:
+        assert self.mlp is not None
+        return linear_gelu(self.mlp[0], layer_norm(self.norm2, x, multiplied=True))
 
 
 class SS2D(nn.Module):
@@ -186,7 +192,8 @@ class SS2D(nn.Module):
             self.D,
             (height, width),
         )
-        y = layer_norm(self.out_norm, y.to(self.out_norm.weight.dtype), in_place=True)
+        y = y.to(self.out_norm.weight.dtype)
+        y = layer_norm(self.out_norm, y, multiplied=gate is None, in_place=True)
         y = y.unflatten(1, (height, width))
         mixed: Tensor = y if gate is None else y * F.silu(gate)
         return mixed.to(x.dtype)

@@ -70,6 +70,34 @@ def test_equal_channels_become_the_bias_and_nan_stays() -> None:
     assert not y[2].isnan().any()
 
 
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("channels", WIDTHS)
+@pytest.mark.parametrize("given", [torch.float32, torch.bfloat16])
+def test_under_autocast_results_are_torchs_rounded_for_the_product(
+    channels: int, given: torch.dtype
+) -> None:
+    layer = a_layer(channels)
+    x = (torch.randn(3, 7, channels) * 3 + 2).to(given)
+    x[1, 2] = torch.nan
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        want = layer(x)
+        same_type = layer_norm(layer, x)
+        multiplied = layer_norm(layer, x, multiplied=True)
+    assert same_type.dtype == want.dtype == given
+    torch.testing.assert_close(same_type, want, equal_nan=True)
+    assert multiplied.dtype == torch.bfloat16
+    assert torch.equal(multiplied.nan_to_num(9.0), same_type.bfloat16().nan_to_num(9.0))
+
+
+@pytest.mark.usefixtures("native")
+def test_what_is_of_another_type_than_the_result_is_not_overwritten() -> None:
+    layer, x = a_layer(48), torch.randn(7, 48)
+    before = x.clone()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        layer_norm(layer, x, multiplied=True, in_place=True)
+    assert torch.equal(x, before)
+
+
 @pytest.mark.usefixtures("native")
 @pytest.mark.parametrize("rows", [1, 1000, 20000])
 def test_threads_change_nothing(rows: int) -> None:

@@ -59,6 +59,8 @@ class Norm(ctypes.Structure):
         ("bias", ctypes.c_void_p),
         ("y", ctypes.c_void_p),
         ("epsilon", ctypes.c_float),
+        ("x_bfloat16", ctypes.c_int32),
+        ("y_bfloat16", ctypes.c_int32),
     ]
 
 

@@ -4,18 +4,20 @@
 
 namespace {
 
+// One row; X and Y are float or BFloat16.
+template <typename X, typename Y>
 struct Row {
-  const float* x;
-  float* y;
-};
+  const X* x;
+  Y* y;
 
-ALWAYS_INLINE Row row(const Norm& n, int64_t index) {
-  return {n.x + index * n.channels, n.y + index * n.channels};
-}
+  Row(const Norm& n, int64_t index)
+      : x(static_cast<const X*>(n.x) + index * n.channels),
+        y(static_cast<Y*>(n.y) + index * n.channels) {}
+};
 
 // Rows that fit into registers: FULL vectors and, if PART, some floats more. Zeros beyond a row's
 // end add nothing to its mean; `inside` keeps them from its variance.
-template <int FULL, bool PART>
+template <typename X, typename Y, int FULL, bool PART>
 void rows_in_registers(const Norm& n, int64_t first, int64_t end) {
   constexpr int ALL = FULL + PART;
   const int rest = int(n.channels - FULL * W);
@@ -31,7 +33,7 @@ void rows_in_registers(const Norm& n, int64_t first, int64_t end) {
   }
   const Vec inside = first_ones(rest);
   for (int64_t i = first; i < end; i++) {
-    const Row r = row(n, i);
+    const Row<X, Y> r(n, i);
     UNROLL for (int v = 0; v < FULL; v++) z[v] = load(r.x + v * W);
     if (PART) z[FULL] = load_some(r.x + FULL * W, rest);
     Vec total = z[0];
@@ -60,13 +62,14 @@ ALWAYS_INLINE float sum_over(int64_t floats, Term term) {
 }
 
 // Rows of any width, read three times: they stay in the first-level cache.
+template <typename X, typename Y>
 void rows_in_memory(const Norm& n, int64_t first, int64_t end) {
   const int64_t full = n.channels / W * W;
   const int rest = int(n.channels - full);
   const float channels = float(n.channels);
   const Vec inside = first_ones(rest);
   for (int64_t i = first; i < end; i++) {
-    const Row r = row(n, i);
+    const Row<X, Y> r(n, i);
     const Vec tail = load_some(r.x + full, rest);
     const float mean = (sum_over(full, [&](int64_t c) { return load(r.x + c); }) + sum(tail)) / channels;
     const Vec tail_off = (tail - mean) * inside;
@@ -84,21 +87,31 @@ void rows_in_memory(const Norm& n, int64_t first, int64_t end) {
   }
 }
 
+// The widths of the models' early, large maps have a function each.
+template <typename X, typename Y>
+void rows(const Norm& n, int64_t first, int64_t end) {
+  const int64_t vectors = n.channels / W;
+  if (n.channels % W) {
+    if (vectors == 1) return rows_in_registers<X, Y, 1, true>(n, first, end);
+    return rows_in_memory<X, Y>(n, first, end);
+  }
+  switch (vectors) {
+    case 3: return rows_in_registers<X, Y, 3, false>(n, first, end);
+    case 6: return rows_in_registers<X, Y, 6, false>(n, first, end);
+    default: return rows_in_memory<X, Y>(n, first, end);
+  }
+}
+
 }  // namespace
 
 #define JOIN(a, b) a##b
 #define FUNCTION(name) JOIN(normalize_, name)
 
-// The widths of the models' early, large maps have a function each.
 extern "C" void FUNCTION(SCAN_ISA)(const Norm& n, int64_t first, int64_t end) {
-  const int64_t vectors = n.channels / W;
-  if (n.channels % W) {
-    if (vectors == 1) return rows_in_registers<1, true>(n, first, end);
-    return rows_in_memory(n, first, end);
+  if (n.x_bfloat16) {
+    if (n.y_bfloat16) return rows<BFloat16, BFloat16>(n, first, end);
+    return rows<BFloat16, float>(n, first, end);
   }
-  switch (vectors) {
-    case 3: return rows_in_registers<3, false>(n, first, end);
-    case 6: return rows_in_registers<6, false>(n, first, end);
-    default: return rows_in_memory(n, first, end);
-  }
+  if (n.y_bfloat16) return rows<float, BFloat16>(n, first, end);
+  return rows<float, float>(n, first, end);
 }

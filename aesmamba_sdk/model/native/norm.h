@@ -5,14 +5,15 @@
 
 extern "C" {
 
-// y = (x - mean) / sqrt(variance + epsilon) * weight + bias, row by row; all are dense float32.
+// y = (x - mean) / sqrt(variance + epsilon) * weight + bias, row by row; all are dense.
 struct Norm {
   int64_t rows, channels;
-  const float* x;       // (rows, channels)
+  const void* x;        // (rows, channels), float32 or bfloat16
   const float* weight;  // (channels)
   const float* bias;    // (channels)
-  float* y;             // (rows, channels); may be x
+  void* y;              // (rows, channels), float32 or bfloat16; may be x where that is of its type
   float epsilon;
+  int32_t x_bfloat16, y_bfloat16;
 };
 
 // Rows from `first` to before `end`.

@@ -46,6 +46,44 @@ ALWAYS_INLINE void store_some(float* p, Vec v, int count) {
   for (int i = 0; i < count; i++) p[i] = v[i];
 }
 #endif
+
+// bfloat16 is the upper half of a float32, rounded to the nearest, of two to the even one.
+struct BFloat16 {
+  uint16_t bits;
+};
+typedef uint16_t Halves __attribute__((vector_size(W * 2)));
+typedef uint32_t Words __attribute__((vector_size(W * 4)));
+
+ALWAYS_INLINE Vec widened(Halves halves) {
+  return (Vec)(__builtin_convertvector(halves, Words) << 16);
+}
+ALWAYS_INLINE Halves rounded(Vec v) {
+  const Words bits = (Words)v, even = bits >> 16 & 1;
+  const Words quiet_nan = Words{} + 0x7fc0;
+  return __builtin_convertvector(v != v ? quiet_nan : (bits + 0x7fff + even) >> 16, Halves);
+}
+ALWAYS_INLINE Vec load(const BFloat16* p) {
+  Halves halves;
+  __builtin_memcpy(&halves, p, sizeof halves);
+  return widened(halves);
+}
+ALWAYS_INLINE void store(BFloat16* p, Vec v) {
+  const Halves halves = rounded(v);
+  __builtin_memcpy(p, &halves, sizeof halves);
+}
+ALWAYS_INLINE Vec load_some(const BFloat16* p, int count) {
+  Halves halves{};
+  if (count == W / 2)  // of 24 channels
+    __builtin_memcpy(&halves, p, sizeof halves / 2);
+  else
+    for (int i = 0; i < count; i++) halves[i] = p[i].bits;
+  return widened(halves);
+}
+ALWAYS_INLINE void store_some(BFloat16* p, Vec v, int count) {
+  const Halves halves = rounded(v);
+  for (int i = 0; i < count; i++) p[i].bits = halves[i];
+}
+
 ALWAYS_INLINE Vec first_ones(int count) {
   Vec v{};
   for (int i = 0; i < count; i++) v[i] = 1.f;
