@@ -125,12 +125,13 @@ def soften(views: Views, most: float, generator: torch.Generator) -> Views:
     """
     if not most:
         return views
-    images, channels = views.images, views.images.shape[1]
+    images = views.images
     shares = most * torch.rand(len(images), generator=generator).view(-1, 1, 1, 1)
-    blurred, line = images, images.new_tensor([0.25, 0.5, 0.25])
-    for kernel, rim in ((line[None, :], (1, 1, 0, 0)), (line[:, None], (0, 0, 1, 1))):
+    blurred = images
+    for dim, rim in ((3, (1, 1, 0, 0)), (2, (0, 0, 1, 1))):
         padded = F.pad(blurred, rim, mode="replicate")
-        blurred = F.conv2d(padded, kernel.expand(channels, 1, *kernel.shape), groups=channels)
+        around = padded.narrow(dim, 0, images.shape[dim]) + padded.narrow(dim, 2, images.shape[dim])
+        blurred = blurred.lerp(around / 2, 0.5)  # a convolution takes up to five times as long
     return replace(views, images=images.lerp(blurred, shares.to(images)), clear=images)
 
 
