@@ -26,7 +26,10 @@ _CROPS, _FOLDS = 2, 5
 _SHRINKAGE = (0.3, 1.0, 3.0, 10.0, 30.0)
 _CLASS_EPOCHS, _CLASS_RATE, _CLASS_BATCH = 10, 5e-4, 64
 _RUINED_EVERY = 12
-_REFINED = 0.003  # ridge penalty per sample where there are many more photos than features
+_REFINED = 0.001  # ridge penalty per sample where there are many more photos than features
+_RUINED_WEIGHT = 0.1
+"""Of a ruined photo among whole ones: all that damage tells is told by few, and to fit them as
+well as the others costs ranking the others."""
 _RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
@@ -56,8 +59,8 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
 
 def whole_and_ruined(
     model: AesMamba, photos: PhotoSet, size: int, seed: int
-) -> tuple[Tensor, Tensor]:
-    """f_v (n, d) of all photos and of some ruined ones, and scores, lowered for those."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """f_v (n, d) of all photos and of some ruined ones, scores, lowered for those, and weights."""
     generator = torch.Generator().manual_seed(seed)
 
     def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -67,11 +70,13 @@ def whole_and_ruined(
     some = photos.subset(range(0, len(photos), _RUINED_EVERY))
     features, scores = _embed_views(model, some, ruined)
     whole = embed(model, photos, size)
-    return torch.cat([whole, features]), torch.cat([photos.scores, scores])
+    weights = torch.ones(len(photos) + len(some))
+    weights[len(photos) :] = _RUINED_WEIGHT
+    return torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights
 
 
 @torch.no_grad()
-def refine_heads(model: AesMamba, features: Tensor, scores: Tensor) -> None:
+def refine_heads(model: AesMamba, features: Tensor, scores: Tensor, weights: Tensor) -> None:
     """GIAA: add to each pretrained head what it misses, by a linear term in its adapted features.
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
@@ -82,13 +87,14 @@ def refine_heads(model: AesMamba, features: Tensor, scores: Tensor) -> None:
         model: changed in place.
         features: f_v, (n, d).
         scores: labels, (n, attributes).
+        weights: how much each photo counts, (n,).
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
         target = scores[:, model.config.attributes.index(name)].double()
         adapted = head.adapter(features).double()
         found = head.score(adapted.float()).double().squeeze(-1)
-        term = fit_term(adapted[None], found[None], target, _REFINED)
+        term = fit_term(adapted[None], found[None], target, _REFINED, weights)
         _write_term(head, term, adapted)
 
 
@@ -107,7 +113,9 @@ class Term:
         return Term(self.slope * slope, self.weight * slope, self.intercept * slope + intercept)
 
 
-def fit_term(adapted: Tensor, scores: Tensor, target: Tensor, shrink: float) -> Term:
+def fit_term(
+    adapted: Tensor, scores: Tensor, target: Tensor, shrink: float, weights: Tensor | None = None
+) -> Term:
     """Least squares: first the line, then ridge regression of what it leaves.
 
     Args:
@@ -115,14 +123,20 @@ def fit_term(adapted: Tensor, scores: Tensor, target: Tensor, shrink: float) -> 
         scores: (views, photos), those of the head that is turned into it.
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
+        weights: how much each photo counts, (photos,); all alike by default.
     """
+    count = torch.ones_like(target) if weights is None else weights.to(target)
+    w = count.repeat(len(scores))
     x, y = scores.flatten(), target.repeat(len(scores))
-    slope, intercept = _line(x, y)
+    slope, intercept = _line(x, y, w)
     rest = y - slope * x - intercept
-    deviation, mean = torch.std_mean(adapted.flatten(0, 1), 0)
-    z = (adapted.flatten(0, 1) - mean) / (deviation + 1e-6)
-    penalty = shrink * len(z) * torch.eye(z.shape[1], dtype=z.dtype)
-    weight = torch.linalg.solve(z.T @ z + penalty, z.T @ rest) / (deviation + 1e-6)
+    flat = adapted.flatten(0, 1)
+    mean = w @ flat / w.sum()
+    deviation = (w @ (flat - mean).square() / w.sum()).sqrt()
+    z = (flat - mean) / (deviation + 1e-6)
+    penalty = shrink * w.sum() * torch.eye(z.shape[1], dtype=z.dtype)
+    weighted = z.T * w
+    weight = torch.linalg.solve(weighted @ z + penalty, weighted @ rest) / (deviation + 1e-6)
     return Term(slope, weight, intercept - float(mean @ weight))
 
 
@@ -202,11 +216,13 @@ def calibrate(model: AesMamba, photos: PhotoSet, size: int) -> None:
             last.bias.mul_(slope).add_(intercept)
 
 
-def _line(x: Tensor, y: Tensor) -> tuple[float, float]:
+def _line(x: Tensor, y: Tensor, weights: Tensor | None = None) -> tuple[float, float]:
     """Slope and intercept of y on x, by least squares."""
-    spread = (x - x.mean()).square().sum()
-    slope = float(((x - x.mean()) * (y - y.mean())).sum() / spread)
-    return slope, float(y.mean()) - slope * float(x.mean())
+    w = torch.ones_like(x) if weights is None else weights
+    x_mean, y_mean = w @ x / w.sum(), w @ y.to(x) / w.sum()
+    spread = w @ (x - x_mean).square()
+    slope = float(w @ ((x - x_mean) * (y - y_mean)) / spread)
+    return slope, float(y_mean) - slope * float(x_mean)
 
 
 def start_from_aesthetic(model: AesMamba, names: list[str]) -> None:

@@ -84,11 +84,24 @@ def test_a_term_finds_what_the_aesthetic_score_lacks():
     assert srcc(unseen, target) > srcc(scores[0], target)
 
 
+def test_photos_count_as_much_as_their_weights_say():
+    _, _, adapted = random_term()
+    scores, target = torch.randn(1, 200).double(), torch.randn(200).double()
+    weights = torch.ones(200)
+    weights[50:100], weights[100:] = 2.0, 0.0
+    found = attributes.fit_term(adapted[None], scores, target, 0.01, weights)
+    rows = torch.cat([torch.arange(100), torch.arange(50, 100)])
+    repeated = attributes.fit_term(adapted[None][:, rows], scores[:, rows], target[rows], 0.01)
+    assert found.slope == pytest.approx(repeated.slope)
+    torch.testing.assert_close(found.weight, repeated.weight)
+    assert found.intercept == pytest.approx(repeated.intercept)
+
+
 def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
     model = copy.deepcopy(model)
     photos, unseen = made_photos(128, 0), made_photos(64, 2)
     before = predict(model, unseen, 32)
-    attributes.refine_heads(model, embed(model, photos, 32), photos.scores)
+    attributes.refine_heads(model, embed(model, photos, 32), photos.scores, torch.ones(128))
     after = predict(model, unseen, 32)
     for i in range(2):
         error = (after[:, i] - unseen.scores[:, i]).abs().mean()
@@ -98,8 +111,10 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
 
 def test_heads_see_some_photos_ruined(model):
     photos = made_photos(130, 0)
-    features, scores = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    features, scores, weights = attributes.whole_and_ruined(model, photos, 32, seed=0)
     assert features.shape == (130 + 11, 384), "every twelfth"
+    assert (weights[:130] == 1).all()
+    assert (weights[130:] < 1).all()
     assert torch.equal(scores[:130], photos.scores)
     assert (scores[130:] < photos.scores[::12]).all()
     torch.testing.assert_close(features[:130], embed(model, photos, 32))
