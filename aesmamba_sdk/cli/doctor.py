@@ -93,8 +93,8 @@ def _check_device(sdk: AesMamba) -> list[Finding]:
     if device.type == "cpu":
         said += f", {torch.get_num_threads()} threads of {os.cpu_count()} processors"
         exact = sdk.precision == "float32"
-        products, norms = (linear_report(), layer_norm_report()) if exact else ("torch", "torch")
-        said += f", matrix products by {products}, layer norms by {norms}"
+        said += f", matrix products by {linear_report() if exact else 'torch'}"
+        said += f", layer norms by {layer_norm_report()}"
     said += f", in {sdk.precision}"
     engines = "; ".join(f"{name}: {why}" for name, why in engine_report(device).items())
     return [("device", True, said), ("scan", True, engines)]
