@@ -11,8 +11,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
-from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.model.native.library import NativeLibrary, Norm, missing, open_library
+from aesmamba_sdk.model.native.library import NativeLibrary, Norm, open_library, unusable
 
 
 def layer_norm(
@@ -84,11 +83,4 @@ def _is_plain(weight: Tensor | None) -> bool:
 @cache
 def _library() -> NativeLibrary | None:
     """The library, if it is there, of these sources, and has an instruction set to offer."""
-    if missing() is not None:
-        return None
-    library = open_library()
-    try:
-        library.instruction_set()
-    except SetupError:
-        return None
-    return library
+    return None if unusable() else open_library()

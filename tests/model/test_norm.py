@@ -148,7 +148,7 @@ def test_gradients_are_torchs() -> None:
 
 @pytest.mark.usefixtures("native")
 def test_without_the_library_torch_normalises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "missing", lambda: "not compiled")
+    monkeypatch.setattr(module, "unusable", lambda: "not compiled")
     layer, x = a_layer(24), torch.randn(5, 24)
     with torch.inference_mode():
         assert torch.equal(layer_norm(layer, x), layer(x))

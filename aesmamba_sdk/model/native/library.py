@@ -150,6 +150,17 @@ def missing() -> str | None:
     return None
 
 
+def unusable() -> str | None:
+    """Why nothing of the library can run here, with the remedy; ``None`` when it can."""
+    reason = missing()
+    if reason is None:
+        try:
+            open_library().instruction_set()
+        except SetupError as error:
+            return str(error)
+    return reason
+
+
 @cache
 def open_library() -> NativeLibrary:
     """The library next to the sources, opened once."""

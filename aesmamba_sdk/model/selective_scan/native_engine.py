@@ -9,8 +9,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.model.native.library import Scan, missing, open_library
+from aesmamba_sdk.model.native.library import Scan, open_library, unusable
 from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
 from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
@@ -32,13 +31,7 @@ class NativeEngine(TorchEngine):
     def unavailable(self, device: torch.device) -> str | None:
         if device.type != "cpu":
             return f"runs on the CPU, not on {device.type}"
-        reason = missing()
-        if reason is None:
-            try:
-                open_library().instruction_set()
-            except SetupError as error:
-                return str(error)
-        return reason
+        return unusable()
 
     def cross_scan(
         self,
