@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import string
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ CONFIG = AesMambaConfig(
     head_hidden=16,
     image_size=32,
 )
+READS_DEVIATIONS = dataclasses.replace(CONFIG, deviations=True)
 
 
 def tokenizer() -> TextTokenizer:
@@ -49,20 +51,24 @@ def tokenizer() -> TextTokenizer:
     return TextTokenizer(wordpiece)
 
 
-def model(seed: int = 0) -> AesMamba:
+def model(seed: int = 0, config: AesMambaConfig = CONFIG) -> AesMamba:
     """Random, but with scores that differ between photos and lie inside the scale."""
     torch.manual_seed(seed)
-    network = AesMamba(CONFIG, tokenizer=tokenizer()).eval()
+    network = AesMamba(config, tokenizer=tokenizer()).eval()
     with torch.no_grad():
         for head in network.heads.heads.values():
             for layer in (head.adapter.down, head.adapter.up, head.score[0], head.score[2]):
                 layer.weight.mul_(8)
             head.score[2].bias.fill_(3.0)
+            if head.variation is not None:
+                head.variation.weight.normal_()
     return network
 
 
-def save_toy(folder: Path, seed: int = 0, *, reference: bool = True) -> Path:
-    network = model(seed)
+def save_toy(
+    folder: Path, seed: int = 0, *, reference: bool = True, config: AesMambaConfig = CONFIG
+) -> Path:
+    network = model(seed, config)
     save_model(network, folder)
     if reference:
         generator = torch.Generator().manual_seed(seed)

@@ -64,10 +64,20 @@ class AesMamba(nn.Module):
             bins=config.bins,
             scale_classes=config.scale_classes,
             scale=config.scale,
+            deviations=config.head_inputs - features,
         )
 
     def embed(self, images: Tensor) -> Tensor:
-        """f_v, the pooled image feature: (batch, 3, H, W) normalised images to (batch, d)."""
+        """What the heads read of photos: f_v, the pooled feature, and deviations if they are to.
+
+        Args:
+            images: (batch, 3, H, W), normalised.
+
+        Returns:
+            (batch, ``config.head_inputs``).
+        """
+        if self.config.deviations:
+            return self.encoder.describe(images)
         tokens: Tensor = self.encoder(images)  # (B, h, w, d)
         return tokens.mean((1, 2))
 

@@ -124,18 +124,18 @@ class Backbone:
         """Generic scores, (n, attributes), clipped to the scale.
 
         Args:
-            features: what is kept of photos, (n, described), or f_v alone.
+            features: what is kept of photos, (n, described), or as much of it as the heads read.
             text: what :meth:`read` or :meth:`read_caption` gave, of all photos; ``None``: of the
                 photos alone.
         """
         return self._scores(features, text, self.config.attributes)
 
     def _scores(self, features: Array, text: ReadText | None, attributes: Sequence[str]) -> Array:
-        f_v = features[:, : self.config.encoder.features]
+        read = features[:, : self.config.head_inputs]
         if text is None:
-            scores = self._heads(f_v, attributes)
+            scores = self._heads(read, attributes)
         else:
-            scores = self.network.scores(f_v, text, attributes)
+            scores = self.network.scores(read, text, attributes)
         return scores.clip(self.config.scale.low, self.config.scale.high)
 
     @cached_property

@@ -168,6 +168,8 @@ class AesMambaConfig:
         scale_classes: classes of the auxiliary scale head; 0: none.
         head_hidden: hidden width of the score and scale heads.
         fusion_heads: attention heads of the cross-modal fusion.
+        deviations: the scores' heads read, besides f, how far each channel at stride 16 varies over
+            a photo, where the encoder tells; the paper's read f alone.
         scale: range of all scores.
         image_size: side in pixels that photos are brought to (aspect is not kept: the paper's way).
         mean, std: input normalisation per RGB channel.
@@ -183,11 +185,17 @@ class AesMambaConfig:
     scale_classes: int = 4
     head_hidden: int = 256
     fusion_heads: int = 12
+    deviations: bool = False
     scale: Scale = UNIT_SCORES
     image_size: int = 224
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
     license: str = "untrained"
+
+    @property
+    def head_inputs(self) -> int:
+        """Width of what the heads read of a photo: f, and deviations if they are to."""
+        return self.encoder.described if self.deviations else self.encoder.features
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; :meth:`from_dict` restores it."""
@@ -263,5 +271,6 @@ def preset(name: str, *, variant: Literal["V", "F", "M", "P"] = "P") -> AesMamba
         encoder=ENCODERS[name],
         text=text if variant in "MP" else None,
         reads="caption" if variant == "M" else "prompt",
+        deviations=name == "nano",
         attributes=ATTRIBUTES if variant in "FP" else ATTRIBUTES[:1],
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -41,17 +42,18 @@ class CrossModalFusion(nn.Module):
         """Fuse pooled photo features with text tokens.
 
         Args:
-            image: (batch, d) f_v.
+            image: (batch, d) f_v; what lies behind it, if anything, passes by.
             text: (batch or 1, tokens, d) F_t.
             mask: (batch or 1, tokens), non-zero where a token is real. The public code lets
                 padding take part; here it never does.
 
         Returns:
-            (batch, d) f.
+            f, as wide as ``image``.
         """
-        f = image + self._attend(self.norm_image(image), self.norm_text(text), mask)
-        out: Tensor = f + self.fc2(F.gelu(self.fc1(self.norm_ffn(f))))
-        return out
+        f_v, beside = image.tensor_split([self.to_q.in_features], 1)
+        f = f_v + self._attend(self.norm_image(f_v), self.norm_text(text), mask)
+        f = f + self.fc2(F.gelu(self.fc1(self.norm_ffn(f))))
+        return torch.cat([f, beside], 1) if beside.shape[1] else f
 
     def _attend(self, image: Tensor, text: Tensor, mask: Tensor | None) -> Tensor:
         batch, tokens = len(image), text.shape[1]

@@ -1,4 +1,4 @@
-"""The adaptation heads at scoring time, in numpy: f_v of photos alone to generic scores.
+"""The adaptation heads at scoring time, in numpy: what they read of photos to generic scores.
 
 A library whose photos were embedded before is scored, and a taste learned on it, without torch. The
 numbers are those of :class:`~aesmamba_sdk.model.heads.MultitaskBalancedAdaptation`.
@@ -20,6 +20,7 @@ Array = NDArray[np.float32]
 
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 _ERF_DECAY = 0.3275911
+_SHORTEST = 1e-3  # as in heads.py, which would import torch
 
 
 class GenericHeads:
@@ -34,8 +35,12 @@ class GenericHeads:
     """
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> None:
+        width = config.encoder.features
         try:
-            self._heads = {name: _Head.of(weights, name) for name in config.attributes}
+            self._heads = {
+                name: _Head.of(weights, name, deviations=config.head_inputs > width)
+                for name in config.attributes
+            }
         except KeyError as error:
             raise CheckpointError(
                 f"model {config.name!r} does not fit its configuration: missing {error.args[0]}"
@@ -44,7 +49,7 @@ class GenericHeads:
         self._bins = np.linspace(scale.low, scale.high, config.bins, dtype=np.float32)
 
     def __call__(self, features: Array, attributes: Sequence[str]) -> Array:
-        """Scores (n, len(attributes)) of f_v (n, d), not clipped to the scale."""
+        """Scores (n, len(attributes)) of (n, ``config.head_inputs``), not clipped to the scale."""
         return np.stack([self._score(self._heads[name](features)) for name in attributes], 1)
 
     def _score(self, raw: Array) -> Array:
@@ -58,24 +63,35 @@ class GenericHeads:
 
 @dataclass(frozen=True)
 class _Head:
-    """Weights (inputs, outputs) and biases of the adapter and the score head of one attribute."""
+    """Weights (inputs, outputs) and biases of the adapter and the score head of one attribute.
+
+    ``variation`` are the deviations' weights, (inputs, outputs), where it reads any.
+    """
 
     down: tuple[Array, Array]
     up: tuple[Array, Array]
     hidden: tuple[Array, Array]
     out: tuple[Array, Array]
+    variation: Array | None
 
     @classmethod
-    def of(cls, weights: Mapping[str, NDArray[Any]], attribute: str) -> _Head:
+    def of(cls, weights: Mapping[str, NDArray[Any]], attribute: str, *, deviations: bool) -> _Head:
+        prefix = f"heads.heads.{attribute}"
+
         def layer(name: str) -> tuple[Array, Array]:
-            prefix = f"heads.heads.{attribute}.{name}"
-            return weights[f"{prefix}.weight"].T, weights[f"{prefix}.bias"]
+            return weights[f"{prefix}.{name}.weight"].T, weights[f"{prefix}.{name}.bias"]
 
-        return cls(*map(layer, ("adapter.down", "adapter.up", "score.0", "score.2")))
+        down, up, hidden, out = map(layer, ("adapter.down", "adapter.up", "score.0", "score.2"))
+        variation = weights[f"{prefix}.variation.weight"].T if deviations else None
+        return cls(down, up, hidden, out, variation)
 
-    def __call__(self, f: Array) -> Array:
+    def __call__(self, read: Array) -> Array:
+        f, deviations = np.split(read, [len(self.down[0])], 1)
         adapted = f + _linear(gelu(_linear(f, self.down)), self.up)
-        return _linear(np.maximum(_linear(adapted, self.hidden), 0), self.out)
+        raw = _linear(np.maximum(_linear(adapted, self.hidden), 0), self.out)
+        if self.variation is not None:
+            raw += _direction(deviations) @ self.variation
+        return raw
 
 
 def gelu(x: Array) -> Array:
@@ -93,4 +109,12 @@ def gelu(x: Array) -> Array:
 def _linear(x: Array, layer: tuple[Array, Array]) -> Array:
     weight, bias = layer
     out: Array = x @ weight + bias
+    return out
+
+
+def _direction(x: Array) -> Array:
+    """Each row centred, at length 1; shorter, if all but nothing varies."""
+    centred = x - x.mean(1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    out: Array = centred / np.maximum(length, np.float32(_SHORTEST))
     return out

@@ -8,8 +8,12 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from aesmamba_sdk.scores import Scale
+
+_SHORTEST = 1e-3
+"""Length of deviations below which they stay shorter than 1: those of a plain surface."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,7 @@ class MultitaskBalancedAdaptation(nn.Module):
         bins: 1 for regression, else the number of scores a distribution is over.
         scale_classes: classes of the scale head; 0 for none.
         scale: range of the scores.
+        deviations: how many of a photo's channels tell, beside f, how far they vary over it.
     """
 
     bin_scores: Tensor
@@ -50,12 +55,19 @@ class MultitaskBalancedAdaptation(nn.Module):
         bins: int = 1,
         scale_classes: int = 0,
         scale: Scale,
+        deviations: int = 0,
     ) -> None:
         super().__init__()
         self.attributes = attributes
         self.heads = nn.ModuleDict(
             {
-                name: AttributeHead(features, hidden=hidden, bins=bins, scale_classes=scale_classes)
+                name: AttributeHead(
+                    features,
+                    hidden=hidden,
+                    bins=bins,
+                    scale_classes=scale_classes,
+                    deviations=deviations,
+                )
                 for name in attributes
             }
         )
@@ -64,7 +76,7 @@ class MultitaskBalancedAdaptation(nn.Module):
         self.register_buffer("bin_scores", bin_scores, persistent=False)
 
     def forward(self, f: Tensor) -> AttributePredictions:
-        """f: (batch, d)."""
+        """f, and the deviations behind it: (batch, d + deviations)."""
         per_head = [self.heads[name](f) for name in self.attributes]
         raw = torch.stack([score for score, _ in per_head], 1)  # (B, attributes, bins)
         logits = None
@@ -73,9 +85,9 @@ class MultitaskBalancedAdaptation(nn.Module):
         return AttributePredictions(*self._expected(raw), logits)
 
     def scores(self, f: Tensor, attributes: Sequence[str]) -> Tensor:
-        """Scores of the named heads and nothing else, (batch, len(attributes)), of f (batch, d)."""
+        """Scores of the named heads and nothing else, (batch, len(attributes))."""
         heads = [cast(AttributeHead, self.heads[name]) for name in attributes]
-        raw = torch.stack([head.score(head.adapter(f)) for head in heads], 1)
+        raw = torch.stack([head.rate(head.read(f)) for head in heads], 1)
         return self._expected(raw)[0]
 
     def _expected(self, raw: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -87,19 +99,59 @@ class MultitaskBalancedAdaptation(nn.Module):
 
 
 class AttributeHead(nn.Module):
-    """One attribute: its own feature space, its score and its scale category."""
+    """One attribute: its own feature space, its score and its scale category.
 
-    def __init__(self, features: int, *, hidden: int, bins: int, scale_classes: int) -> None:
+    What deviations add to the score is linear in them and begins at nothing.
+    """
+
+    def __init__(
+        self, features: int, *, hidden: int, bins: int, scale_classes: int, deviations: int = 0
+    ) -> None:
         super().__init__()
+        self.features = features
         self.adapter = FeatureAdapter(features)
         self.score = _mlp(features, hidden, bins)
+        self.variation = nn.Linear(deviations, bins, bias=False) if deviations else None
         self.scale_class = _mlp(features, hidden, scale_classes) if scale_classes else None
+        if self.variation is not None:
+            nn.init.zeros_(self.variation.weight)
+
+    def read(self, f: Tensor) -> Tensor:
+        """(batch, d + deviations) to the same: f adapted, each photo's deviations as a direction.
+
+        How much all channels vary together is left out: what is left has length 1, so that a step
+        of training moves no score far.
+        """
+        adapted: Tensor = self.adapter(f[..., : self.features])
+        if self.variation is None:
+            return adapted
+        deviations = f[..., self.features :]
+        centred = deviations - deviations.mean(-1, keepdim=True)
+        return torch.cat([adapted, F.normalize(centred, dim=-1, eps=_SHORTEST)], -1)
+
+    def rate(self, read: Tensor) -> Tensor:
+        """Raw scores (batch, bins) of what was read."""
+        raw: Tensor = self.score(read[..., : self.features])
+        if self.variation is None:
+            return raw
+        more: Tensor = self.variation(read[..., self.features :])
+        return raw + more
 
     def forward(self, f: Tensor) -> tuple[Tensor, Tensor | None]:
-        """(batch, d) to raw scores (batch, bins) and scale logits (batch, classes)."""
-        adapted = self.adapter(f)
-        classes = None if self.scale_class is None else self.scale_class(adapted)
-        return self.score(adapted), classes
+        """(batch, d + deviations) to raw scores (batch, bins) and scale logits (batch, classes)."""
+        read = self.read(f)
+        classes = None if self.scale_class is None else self.scale_class(read[:, : self.features])
+        return self.rate(read), classes
+
+    @torch.no_grad()
+    def stretch(self, slope: float, intercept: float) -> None:
+        """Let raw scores be ``slope`` times what they were, and ``intercept`` more."""
+        last = self.score[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(slope)
+        last.bias.mul_(slope).add_(intercept)
+        if self.variation is not None:
+            self.variation.weight.mul_(slope)
 
 
 class FeatureAdapter(nn.Module):

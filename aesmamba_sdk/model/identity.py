@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 SCORING_PARTS = ("encoder", "fusion", "heads")
 """All that a score depends on but the text encoder, whose words are stored with each person."""
 _DIGEST_BYTES = 8
-_NOT_IN_SCORES = ("name", "license", "reads")
+_NOT_IN_SCORES = ("name", "license", "reads", "deviations")
+"""The last are told by the weights that read them."""
 _DESCRIBED = "f_v, deviations at stride 16; small photos enlarged"
 """What encoders keep of photos; whoever changes it orphans what was kept before."""
 

@@ -89,7 +89,11 @@ class Network:
 
     @torch.inference_mode()
     def scores(self, features: Array, text: ReadText, attributes: Sequence[str]) -> Array:
-        """Scores (n, len(attributes)) of f_v (n, d) with a text, not clipped to the scale."""
+        """Scores (n, len(attributes)) of what the heads read of photos, with a text, not clipped.
+
+        Args:
+            features: f_v and deviations where the heads read them, (n, ``config.head_inputs``).
+        """
         f = self.model.integrate(torch.from_numpy(features), *text)
         return to_array(self.model.heads.scores(f, attributes))
 

@@ -25,6 +25,7 @@ from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 # finds room for them in what was just freed instead of fresh pages, which cost more than a layer
 # norm. On a GPU more at once is always better.
 _WIDEST_MAP_BYTES = 12 << 20
+_LEAST_VARIANCE = 1e-6  # a millionth of a channel's: at 0 the root's gradient is infinite
 
 
 class VMamba(nn.Module):
@@ -91,17 +92,22 @@ class VMamba(nn.Module):
     def describe(self, images: Tensor) -> Tensor:
         """What is kept of photos: f_v, then how far each channel at stride 16 varies over a photo.
 
-        The heads read f_v. Tastes read both: how a picture is made up, its contrasts and patterns,
-        is lost in the mean over it.
+        Fusion reads f_v. Tastes read both, and so do heads that are to: how a picture is made up,
+        its contrasts and patterns, is lost in the mean over it.
 
         Returns:
             (batch, d + channels of the last stage but one); f_v alone of a single stage.
         """
         x = self.trunk(images)
-        f_v = _widened(self.last_stage(x)).mean((1, 2))
+        return self.pool(self.last_stage(x), x)
+
+    def pool(self, tokens: Tensor, trunk: Tensor) -> Tensor:
+        """F_v, and the map it was made of, to what :meth:`describe` gives."""
+        f_v = _widened(tokens).mean((1, 2))
         if len(self.stages) == 1:
             return f_v
-        return torch.cat([f_v, _widened(x).flatten(1, 2).std(1, correction=0)], 1)
+        variance = _widened(trunk).flatten(1, 2).var(1, correction=0)
+        return torch.cat([f_v, variance.clamp_min(_LEAST_VARIANCE).sqrt()], 1)
 
 
 def _widened(x: Tensor) -> Tensor:

@@ -27,9 +27,9 @@ class PersonalNetwork(nn.Module):
         model: the shared model; copied, never changed.
         text: (1, tokens, d) token features of the prompt.
         mask: (1, tokens).
-        reach: what may change: ``heads``: fusion and the first head, from f_v; ``stage``: also
-            the encoder's last stage, from the maps before it; ``all``: also the whole encoder,
-            from images.
+        reach: what may change: ``heads``: fusion and the first head, from what they read;
+            ``stage``: also the encoder's last stage, from the maps before it; ``all``: also the
+            whole encoder, from images.
     """
 
     text: Tensor
@@ -39,7 +39,7 @@ class PersonalNetwork(nn.Module):
         super().__init__()
         if model.fusion is None:
             raise ValueError(f"model {model.config.name!r} has no fusion with text")
-        self.reach = reach
+        self.reach, self.width = reach, model.config.head_inputs
         self.encoder = None if reach == "heads" else copy.deepcopy(model.encoder)
         self.fusion = copy.deepcopy(model.fusion)
         self.heads = copy.deepcopy(model.heads)
@@ -58,17 +58,17 @@ class PersonalNetwork(nn.Module):
         return _staged(shared.encoder).trunk(images)
 
     def features(self, x: Tensor) -> Tensor:
-        """f_v (batch, d) from what :meth:`inputs` gives."""
+        """What fusion and heads read, (batch, width), from what :meth:`inputs` gives."""
         if self.encoder is None:
             return x
         if self.reach == "stage":
-            return _staged(self.encoder).last_stage(x).mean((1, 2))
-        tokens: Tensor = self.encoder(x)
-        return tokens.mean((1, 2))
+            encoder = _staged(self.encoder)
+            return encoder.pool(encoder.last_stage(x), x)[:, : self.width]
+        return self.encoder.describe(x)[:, : self.width]
 
-    def from_features(self, f_v: Tensor) -> Tensor:
-        """(batch, d) to raw scores (batch,)."""
-        scores: Tensor = self.heads(self.fusion(f_v, self.words(), self.mask)).scores
+    def from_features(self, read: Tensor) -> Tensor:
+        """(batch, width) to raw scores (batch,)."""
+        scores: Tensor = self.heads(self.fusion(read, self.words(), self.mask)).scores
         return scores[:, 0]
 
     def words(self) -> Tensor:
@@ -78,11 +78,11 @@ class PersonalNetwork(nn.Module):
     def raw_scores(self, features: Array) -> Vector:
         """What the backbone keeps of photos, (n, described), to raw scores (n,), in numpy."""
         with torch.inference_mode():
-            return to_array(self.from_features(self.f_v(features))).astype(np.float64)
+            return to_array(self.from_features(self.read(features))).astype(np.float64)
 
-    def f_v(self, features: Array) -> Tensor:
-        """The part of what the backbone keeps of photos that fusion and heads read, (n, d)."""
-        return torch.from_numpy(features)[:, : self.text.shape[-1]]
+    def read(self, features: Array) -> Tensor:
+        """The part of what the backbone keeps of photos that fusion and heads read, (n, width)."""
+        return torch.from_numpy(features)[:, : self.width]
 
     def encoder_key(self, config: AesMambaConfig) -> str:
         """What features of this person's own encoder are cached under."""

@@ -108,7 +108,7 @@ def _trainable(backbone: Backbone, record: PersonalRecord) -> Trainable:
 def _inputs(network: PersonalNetwork, backbone: Backbone, support: Support) -> Tensor:
     """What the network takes, one row a rated photo."""
     if network.reach == "heads":
-        return network.f_v(support.features).to(backbone.device)
+        return network.read(support.features).to(backbone.device)
     parts = []
     for start in range(0, len(support.ratings), _DECODE_BATCH):
         rows = range(start, min(start + _DECODE_BATCH, len(support.ratings)))

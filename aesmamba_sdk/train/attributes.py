@@ -37,30 +37,30 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
     """FIAA: a head per attribute on the frozen encoder's features, begun as the aesthetic one.
 
     Photos with nine labels are few, and attributes differ little from the aesthetic score: each
-    head becomes a line in that score and a linear term in its adapted features. Folds of the
+    head becomes a line in that score and a linear term in what the head reads. Folds of the
     photos choose how strongly the term is shrunk, and give the scores that calibrate the head.
     """
     names = [name for name in model.config.attributes if name not in _PRETRAINED]
     start_from_aesthetic(model, names)
     crops = [_embed_crops(model, photos, size, seed + i) for i in range(_CROPS)]
-    features = torch.stack([embed(model, photos, size), *crops])  # (views, photos, d)
+    features = torch.stack([embed(model, photos, size), *crops])  # (views, photos, inputs)
     aesthetic = attribute_head(model, "aesthetic")
     with torch.no_grad():
-        adapted = aesthetic.adapter(features).double()
-        scores = aesthetic.score(adapted.float()).double().squeeze(-1)  # (views, photos)
+        read = aesthetic.read(features).double()
+        scores = aesthetic.rate(read.float()).double().squeeze(-1)  # (views, photos)
     for name in names:
         target = photos.scores[:, model.config.attributes.index(name)].double()
-        shrink, unseen = choose_shrinkage(adapted, scores, target, seed)
-        term = fit_term(adapted, scores, target, shrink)
+        shrink, unseen = choose_shrinkage(read, scores, target, seed)
+        term = fit_term(read, scores, target, shrink)
         slope, intercept = _line(unseen, target)
-        _write_term(attribute_head(model, name), term.calibrated(slope, intercept), adapted[0])
+        _write_term(attribute_head(model, name), term.calibrated(slope, intercept), read[0])
     _learn_scale_classes(model, names, features[0], photos, seed)
 
 
 def whole_and_ruined(
     model: AesMamba, photos: PhotoSet, size: int, seed: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """f_v (n, d) of all photos and of some ruined ones, scores, lowered for those, and weights."""
+    """What heads read of all photos and of some ruined ones, scores, lowered for those, weights."""
     generator = torch.Generator().manual_seed(seed)
 
     def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -77,7 +77,7 @@ def whole_and_ruined(
 
 @torch.no_grad()
 def refine_heads(model: AesMamba, features: Tensor, scores: Tensor, weights: Tensor) -> None:
-    """GIAA: add to each pretrained head what it misses, by a linear term in its adapted features.
+    """GIAA: add to each pretrained head what it misses, by a linear term in what it reads.
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
     compromise. Fitted to the training photos, seen whole, it ranks photos better that none saw, and
@@ -85,41 +85,41 @@ def refine_heads(model: AesMamba, features: Tensor, scores: Tensor, weights: Ten
 
     Args:
         model: changed in place.
-        features: f_v, (n, d).
+        features: what heads read of photos, (n, inputs).
         scores: labels, (n, attributes).
         weights: how much each photo counts, (n,).
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
         target = scores[:, model.config.attributes.index(name)].double()
-        adapted = head.adapter(features).double()
-        found = head.score(adapted.float()).double().squeeze(-1)
-        term = fit_term(adapted[None], found[None], target, _REFINED, weights)
-        _write_term(head, term, adapted)
+        read = head.read(features).double()
+        found = head.rate(read.float()).double().squeeze(-1)
+        term = fit_term(read[None], found[None], target, _REFINED, weights)
+        _write_term(head, term, read)
 
 
 @dataclass(frozen=True)
 class Term:
-    """score = slope x aesthetic + weight . adapted features + intercept."""
+    """score = slope x aesthetic + weight . what the head reads + intercept."""
 
     slope: float
     weight: Tensor
     intercept: float
 
-    def __call__(self, adapted: Tensor, scores: Tensor) -> Tensor:
-        return self.slope * scores + adapted @ self.weight + self.intercept
+    def __call__(self, read: Tensor, scores: Tensor) -> Tensor:
+        return self.slope * scores + read @ self.weight + self.intercept
 
     def calibrated(self, slope: float, intercept: float) -> Term:
         return Term(self.slope * slope, self.weight * slope, self.intercept * slope + intercept)
 
 
 def fit_term(
-    adapted: Tensor, scores: Tensor, target: Tensor, shrink: float, weights: Tensor | None = None
+    read: Tensor, scores: Tensor, target: Tensor, shrink: float, weights: Tensor | None = None
 ) -> Term:
     """Least squares: first the line, then ridge regression of what it leaves.
 
     Args:
-        adapted: (views, photos, d).
+        read: what the head makes of the photos, (views, photos, inputs).
         scores: (views, photos), those of the head that is turned into it.
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
@@ -130,7 +130,7 @@ def fit_term(
     x, y = scores.flatten(), target.repeat(len(scores))
     slope, intercept = _line(x, y, w)
     rest = y - slope * x - intercept
-    flat = adapted.flatten(0, 1)
+    flat = read.flatten(0, 1)
     mean = w @ flat / w.sum()
     deviation = (w @ (flat - mean).square() / w.sum()).sqrt()
     z = (flat - mean) / (deviation + 1e-6)
@@ -141,7 +141,7 @@ def fit_term(
 
 
 def choose_shrinkage(
-    adapted: Tensor, scores: Tensor, target: Tensor, seed: int
+    read: Tensor, scores: Tensor, target: Tensor, seed: int
 ) -> tuple[float, Tensor]:
     """The penalty that ranks photos of unseen folds best, and those photos' scores with it."""
     order = np.random.default_rng(seed).permutation(len(target))
@@ -150,30 +150,33 @@ def choose_shrinkage(
         unseen = torch.empty_like(target)
         for fold in np.array_split(order, _FOLDS):
             rest = np.setdiff1d(order, fold)
-            term = fit_term(adapted[:, rest], scores[:, rest], target[rest], shrink)
-            unseen[fold] = term(adapted[0, fold], scores[0, fold])
+            term = fit_term(read[:, rest], scores[:, rest], target[rest], shrink)
+            unseen[fold] = term(read[0, fold], scores[0, fold])
         if (ranking := srcc(unseen, target)) > best:
             best, chosen, kept = ranking, shrink, unseen
     return chosen, kept
 
 
 @torch.no_grad()
-def _write_term(head: AttributeHead, term: Term, adapted: Tensor) -> None:
+def _write_term(head: AttributeHead, term: Term, read: Tensor) -> None:
     """Turn a head into the term, whose scores are the head's own.
 
-    The hidden unit whose part in the score varies least gives way to the features' linear term,
-    lifted so far above zero that its ReLU passes it unchanged.
+    The hidden unit whose part in the score varies least gives way to the adapted features' linear
+    term, lifted so far above zero that its ReLU passes it unchanged.
     """
+    adapted, weight = read[:, : head.features], term.weight[: head.features]
     first, last = head.score[0], head.score[-1]
     assert isinstance(first, nn.Linear)
     assert isinstance(last, nn.Linear)
     parts = first(adapted.float()).relu() * last.weight[0]
     unit = int(parts.std(0).argmin())
-    linear = adapted @ term.weight
+    linear = adapted @ weight
     lift = float(10 * linear.std() - linear.mean())
-    last.bias.add_(parts[:, unit].mean()).mul_(term.slope).add_(term.intercept - lift)
-    last.weight.mul_(term.slope)
-    first.weight[unit], first.bias[unit], last.weight[0, unit] = term.weight.float(), lift, 1.0
+    last.bias.add_(parts[:, unit].mean())
+    head.stretch(term.slope, term.intercept - lift)
+    first.weight[unit], first.bias[unit], last.weight[0, unit] = weight.float(), lift, 1.0
+    if head.variation is not None:
+        head.variation.weight.add_(term.weight[head.features :].float())
 
 
 def _learn_scale_classes(
@@ -190,7 +193,7 @@ def _learn_scale_classes(
     for _ in range(_CLASS_EPOCHS):
         for rows in torch.randperm(len(photos), generator=generator).split(_CLASS_BATCH):
             with torch.no_grad():
-                adapted = [head.adapter(features[rows]) for head in heads]
+                adapted = [head.adapter(features[rows, : head.features]) for head in heads]
             logits = [layer(x) for layer, x in zip(trained, adapted, strict=True)]
             loss = balanced_cross_entropy(torch.stack(logits, 1), classes[rows], counts)
             optimizer.zero_grad()
@@ -206,14 +209,10 @@ def calibrate(model: AesMamba, photos: PhotoSet, size: int) -> None:
     ranking changes.
     """
     predicted = predict(model, photos, size)
-    with torch.no_grad():
-        for name in _PRETRAINED:
-            column = model.config.attributes.index(name)
-            slope, intercept = _line(predicted[:, column].double(), photos.scores[:, column])
-            last = attribute_head(model, name).score[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(slope)
-            last.bias.mul_(slope).add_(intercept)
+    for name in _PRETRAINED:
+        column = model.config.attributes.index(name)
+        slope, intercept = _line(predicted[:, column].double(), photos.scores[:, column])
+        attribute_head(model, name).stretch(slope, intercept)
 
 
 def _line(x: Tensor, y: Tensor, weights: Tensor | None = None) -> tuple[float, float]:
@@ -245,7 +244,7 @@ def start_at_means(model: AesMamba, photos: PhotoSet) -> None:
 
 
 def _embed_crops(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Tensor:
-    """f_v of one random crop of every photo."""
+    """What heads read of one random crop of every photo."""
     generator = torch.Generator().manual_seed(seed)
     return _embed_views(model, photos, lambda x, scores: (augment(x, size, generator), scores))[0]
 
@@ -253,7 +252,7 @@ def _embed_crops(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Ten
 def _embed_views(
     model: AesMamba, photos: PhotoSet, show: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 ) -> tuple[Tensor, Tensor]:
-    """f_v (photos, d) of what ``show`` makes of pixels and scores, 0-255, and those scores."""
+    """What heads read of what ``show`` makes of pixels, 0-255, and scores, and those scores."""
     features, scores = [], []
     for rows in np.array_split(np.arange(len(photos)), -(-len(photos) // 64)):
         images, labels = show(*photos.batch(rows))

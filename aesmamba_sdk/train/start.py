@@ -89,6 +89,7 @@ def build(
         scale_classes=dataset.categories.number,
         head_hidden=256 if parts.trained is None else parts.trained.config.head_hidden,
         fusion_heads=next(n for n in _HEADS if features % n == 0),
+        deviations=parts.trained is not None and parts.trained.config.deviations,
         scale=dataset.scale,
         image_size=image_size,
         mean=parts.mean,
@@ -160,14 +161,12 @@ def _load_head(model: AesMamba, trained: AesMamba, name: str) -> bool:
     head, other = attribute_head(model, name), attribute_head(trained, name)
     if not _load(head.adapter, other.adapter) or not _load(head.score, other.score):
         return False
+    if head.variation is not None and other.variation is not None:
+        _load(head.variation, other.variation)
     ours, theirs = model.config.scale, trained.config.scale
     if ours != theirs:
-        last = head.score[-1]
-        assert isinstance(last, nn.Linear)
-        stretch = ours.width / theirs.width
-        with torch.no_grad():
-            last.weight.mul_(stretch)
-            last.bias.sub_(theirs.low).mul_(stretch).add_(ours.low)
+        slope = ours.width / theirs.width
+        head.stretch(slope, ours.low - slope * theirs.low)
     elif head.scale_class is not None and other.scale_class is not None:
         _load(head.scale_class, other.scale_class)
     return True

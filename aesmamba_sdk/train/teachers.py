@@ -65,17 +65,17 @@ class _Scorer(nn.Module):
     def forward(self, images: Tensor) -> View:
         config = self.model.config
         pixels = normalize(images * 255, config)
-        tokens, maps = see(self.model.encoder, pixels, wants_maps=True)
-        f_v = tokens.mean((1, 2))
+        features, maps = see(self.model.encoder, pixels, wants_maps=True)
         scores = images.new_full((len(images), len(self.columns)), float("nan"))
         if config.attributes:
-            own = self.model.heads(f_v).scores.float()
+            own = self.model.heads(features[:, : config.head_inputs]).scores.float()
             own = self.student.scale.low + (own - config.scale.low) * (
                 self.student.scale.width / config.scale.width
             )
             for i, column in enumerate(self.columns):
                 if column is not None:
                     scores[:, i] = own[:, column]
+        f_v = features[:, : config.encoder.features]
         return View({stride: x.permute(0, 3, 1, 2) for stride, x in maps.items()}, scores, f_v)
 
 

@@ -99,15 +99,15 @@ class Trainer(Loop):
 
     def _losses(self, views: Views, rows: Rows) -> dict[str, Tensor]:
         self.model.train()
-        f_v, maps = self._see(views)
-        predictions = self.model.heads(self._integrate(f_v, rows))
+        features, maps = self._see(views)
+        predictions = self.model.heads(self._integrate(features, rows))
         losses, weights = self._label_losses(predictions, views.scores, rows)
         if self.teacher is not None:
             view = self._ask(self.teacher, views)
             errors = [
                 F.mse_loss(project(x).float(), target)
                 for project, (x, target) in zip(
-                    self.projections, self._pairs(f_v, maps, view), strict=True
+                    self.projections, self._pairs(features, maps, view), strict=True
                 )
             ]
             if self.arguments.features:
@@ -121,10 +121,10 @@ class Trainer(Loop):
         return {"loss": total(losses, weights), **losses}
 
     def _see(self, views: Views) -> tuple[Tensor, dict[int, Tensor]]:
-        """f_v of the batch, and the encoder's maps where a teacher has some, too."""
+        """What the heads read of the batch, and the encoder's maps where there is a teacher."""
         images = normalize(views.images, self.model.config)
-        tokens, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
-        return tokens.mean((1, 2)), maps
+        features, maps = see(self.model.encoder, images, wants_maps=self.teacher is not None)
+        return features[:, : self.model.config.head_inputs], maps
 
     def _ask(self, teacher: Teacher, views: Views) -> View:
         # In which type it computes is its own affair.
@@ -149,8 +149,8 @@ class Trainer(Loop):
         for step in range(batches):
             views, _ = self._batch(step)
             with torch.no_grad():
-                f_v, maps = self._see(views)
-                pairs = self._pairs(f_v, maps, self._ask(self.teacher, views))
+                features, maps = self._see(views)
+                pairs = self._pairs(features, maps, self._ask(self.teacher, views))
             for fit, (x, target) in zip(fits, pairs, strict=True):
                 fit.add(x, target)
         for fit, projection in zip(fits, self.projections, strict=True):
@@ -158,7 +158,7 @@ class Trainer(Loop):
             fit.write(projection)
 
     def _pairs(
-        self, f_v: Tensor, maps: dict[int, Tensor], view: View
+        self, features: Tensor, maps: dict[int, Tensor], view: View
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """What each projection is given and is to say of it, (rows, channels) both."""
         for stride in self.strides:
@@ -169,6 +169,7 @@ class Trainer(Loop):
             target = target.permute(0, 2, 3, 1).flatten(0, 2)
             yield x.flatten(0, 2), _standardised(target)
         if self.features:
+            f_v = features[:, : self.model.config.encoder.features]
             yield f_v, _standardised(view.features.float())
 
     def _label_losses(
@@ -193,13 +194,14 @@ class Trainer(Loop):
             losses["balanced_ce"] = balanced_cross_entropy(logits, self.categories(scores), counts)
         return losses, weights
 
-    def _integrate(self, f_v: Tensor, rows: Rows) -> Tensor:
+    def _integrate(self, features: Tensor, rows: Rows) -> Tensor:
         """f of the photos with their texts; of some, by chance, without."""
         if self.photos.texts is None:
-            return f_v
+            return features
         alone = torch.rand(len(rows)) < self.arguments.photo_alone
-        fused = self.model.integrate(f_v, *read(self.model, [self.photos.texts[i] for i in rows]))
-        return torch.where(alone.to(f_v.device)[:, None], f_v, fused)
+        texts = [self.photos.texts[i] for i in rows]
+        fused = self.model.integrate(features, *read(self.model, texts))
+        return torch.where(alone.to(features.device)[:, None], features, fused)
 
     def validate(self) -> dict[str, float]:
         """As ``Loop`` does; with texts also ``alone_...``, the figures of photos without them."""
@@ -235,12 +237,14 @@ def _standardised(target: Tensor) -> Tensor:
 def see(
     encoder: ImageEncoder, images: Tensor, *, wants_maps: bool
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """Tokens (batch, h, w, d) of an encoder, and its last map of each stride where wanted."""
+    """What an encoder tells of photos, (batch, described), and its last map of each stride where
+    wanted."""
     if isinstance(encoder, VMamba):
         maps = _stage_maps(encoder, images)
-        tokens: Tensor = encoder.norm(maps[-1])
-        return tokens, {_STEM_STRIDE << i: x for i, x in enumerate(maps)}
-    return encoder.maps(images) if wants_maps else (encoder(images), {})
+        features = encoder.pool(encoder.norm(maps[-1]), maps[-2:][0])
+        return features, {_STEM_STRIDE << i: x for i, x in enumerate(maps)}
+    tokens, by_stride = encoder.maps(images) if wants_maps else (encoder(images), {})
+    return tokens.mean((1, 2)), by_stride
 
 
 def _stage_maps(encoder: VMamba, images: Tensor) -> list[Tensor]:

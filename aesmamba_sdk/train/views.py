@@ -191,7 +191,7 @@ def score_all(
 
 
 def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
-    """f_v of every example's photo at size x size, (examples, d); each photo is seen once."""
+    """What the heads read of every example's photo at size x size; each photo is seen once."""
     return _see(model, model.embed, photos, size)
 
 

@@ -121,6 +121,20 @@ def test_the_adapter_is_residual():
     assert AttributeHead(8, hidden=4, bins=1, scale_classes=0)(f)[1] is None
 
 
+def test_deviations_say_nothing_before_they_are_learned_and_flat_photos_do_not_hurt():
+    """The root of no variance has no gradient."""
+    model, alone = toy(dataclasses.replace(TINY, deviations=True)), toy()
+    alone.load_state_dict(model.state_dict(), strict=False)
+    images = torch.cat([torch.randn(2, 3, 32, 32), torch.zeros(1, 3, 32, 32)])
+    scores = model(images).scores
+    torch.testing.assert_close(scores, alone(images).scores)
+    for head in model.heads.heads.values():
+        torch.nn.init.normal_(head.variation.weight)
+    model(images).scores.sum().backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert not torch.allclose(model(images).scores, scores)
+
+
 def test_a_saved_model_loads_and_scores_the_same(tmp_path):
     model = toy()
     model.save_pretrained(tmp_path)

@@ -14,6 +14,7 @@ from aesmamba_sdk.model.backbone import Backbone, save_reference
 from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.generic import GenericHeads, gelu
 from aesmamba_sdk.model.identity import as_weights, backbone_hash, encoder_hash
+from aesmamba_sdk.model.preprocess import prepare
 from tests import toy
 
 CPU = torch.device("cpu")
@@ -26,14 +27,15 @@ def test_gelu_is_torchs():
 
 
 @pytest.mark.parametrize("bins", [1, 7])
-def test_heads_in_numpy_say_what_those_in_torch_do(bins):
+@pytest.mark.parametrize("deviations", [False, True])
+def test_heads_in_numpy_say_what_those_in_torch_do(bins, deviations):
     torch.manual_seed(1)
-    config = dataclasses.replace(toy.CONFIG, bins=bins)
+    config = dataclasses.replace(toy.CONFIG, bins=bins, deviations=deviations)
     network = AesMamba(config, tokenizer=toy.tokenizer()).eval()
     with torch.no_grad():
         for parameter in network.heads.parameters():
             parameter.normal_(0, 0.5)
-    f = 2 * torch.randn(64, config.encoder.features)
+    f = 2 * torch.randn(64, config.head_inputs)
     heads = GenericHeads(as_weights(network.state_dict()), config)
     with torch.no_grad():
         expected = network.heads(f).scores
@@ -109,12 +111,32 @@ def test_a_folder_written_anew_under_an_open_model_changes_nothing(tmp_path):
     assert not np.array_equal(Backbone(tmp_path, CPU)(photos), expected)
 
 
-def test_heads_read_f_v_alone(toy_model):
-    opened = Backbone(toy_model, CPU)
-    other = opened.reference.copy()
-    other[:, 24:] += 1
-    np.testing.assert_array_equal(opened.scores(other), opened.scores(opened.reference))
-    np.testing.assert_array_equal(opened.scores(other[:, :24]), opened.scores(opened.reference))
+@pytest.fixture
+def reads_deviations(tmp_path) -> Backbone:
+    return Backbone(toy.save_toy(tmp_path, config=toy.READS_DEVIATIONS), CPU)
+
+
+def test_heads_read_f_v_alone_unless_they_are_to_read_deviations(toy_model, reads_deviations):
+    alone, both = Backbone(toy_model, CPU), reads_deviations
+    kept = both.reference
+    other = kept.copy()
+    other[:, 24:] = other[:, :23:-1]
+    np.testing.assert_array_equal(alone.scores(other), alone.scores(kept))
+    np.testing.assert_array_equal(alone.scores(kept[:, :24]), alone.scores(kept))
+    assert (both.scores(other) != both.scores(kept)).any(1).mean() > 0.9
+
+
+def test_what_is_kept_of_photos_is_scored_as_the_photos_are(reads_deviations):
+    """By numpy from the cache, and with a text by torch, as by the whole network."""
+    opened = reads_deviations
+    images = [toy.photo(light, 0) for light in (0.2, 0.5, 0.8)]
+    kept, text = opened(images), opened.read("My age is 30.")
+    pixels = prepare(images, opened.config)
+    with torch.inference_mode():
+        whole = opened.model(pixels).scores
+    np.testing.assert_allclose(opened.scores(kept), whole.clip(1, 5), rtol=0, atol=2e-5)
+    # The toy's fusion adds nothing: deviations have to pass it by for this to hold.
+    np.testing.assert_allclose(opened.scores(kept, text), whole.clip(1, 5), rtol=0, atol=2e-5)
 
 
 def test_reference_photos_of_another_description_are_refused(tmp_path):

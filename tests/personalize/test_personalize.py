@@ -107,6 +107,24 @@ def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, method
     assert np.corrcoef(fast.scores(fast(images), generic), personal)[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("config", [toy.CONFIG, toy.READS_DEVIATIONS])
+@pytest.mark.parametrize("reach", ["heads", "stage", "all"])
+def test_a_network_of_ones_own_starts_as_the_shared_one(reach, config, tmp_path):
+    shared = Backbone(toy.save_toy(tmp_path, config=config), torch.device("cpu"))
+    text, mask = shared.read("I like light.")
+    own = PersonalNetwork(shared.model, text, mask, reach)
+    images = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        read = shared.model.integrate(shared.model.embed(images), text, mask)
+        expected = shared.model.heads(read).scores[:, 0]
+        found = own(own.inputs(images, shared.model))
+        torch.testing.assert_close(found, expected)
+        kept = shared.model.encoder.describe(images).numpy()
+    np.testing.assert_allclose(
+        PersonalNetwork(shared.model, text, mask).raw_scores(kept), expected, rtol=1e-5
+    )
+
+
 def test_the_merged_adapter_scores_as_peft_does(backbone):
     torch.manual_seed(0)
     text, mask = backbone.read("I like light.")
@@ -214,7 +232,7 @@ class TestFolder:
         network = PersonalNetwork(backbone.model, scorer.network.text, scorer.network.mask)
         opened = PeftModel.from_pretrained(network, str(tmp_path)).eval()
         with torch.no_grad():
-            features = network.f_v(rated.features)
+            features = network.read(rated.features)
             assert torch.allclose(opened(features), scorer.network(features), atol=1e-5)
 
     def test_another_backbone_is_refused(self, backbone, tmp_path):

@@ -53,23 +53,25 @@ def test_the_other_attributes_are_learned_and_the_pretrained_heads_stay(model):
     assert torch.allclose(after[:, 2:].mean(0), unseen.scores[:, 2:].mean(0), atol=0.2)
 
 
-def random_term() -> tuple[AttributeHead, attributes.Term, torch.Tensor]:
+def random_term(deviations: int = 0) -> tuple[AttributeHead, attributes.Term, torch.Tensor]:
     torch.manual_seed(0)
-    head = AttributeHead(24, hidden=16, bins=1, scale_classes=4)
-    for layer in (head.score[0], head.score[2]):
-        torch.nn.init.normal_(layer.weight, std=0.3)
-    term = attributes.Term(0.7, torch.randn(24).double() / 10, 1.5)
-    return head, term, torch.randn(200, 24).double()
+    head = AttributeHead(24, hidden=16, bins=1, scale_classes=4, deviations=deviations)
+    for layer in (head.score[0], head.score[2], head.variation):
+        if layer is not None:
+            torch.nn.init.normal_(layer.weight, std=0.3)
+    term = attributes.Term(0.7, torch.randn(24 + deviations).double() / 10, 1.5)
+    return head, term, torch.randn(200, 24 + deviations).double()
 
 
-def test_a_head_says_what_its_term_says():
-    head, term, adapted = random_term()
+@pytest.mark.parametrize("deviations", [0, 8])
+def test_a_head_says_what_its_term_says(deviations):
+    head, term, read = random_term(deviations)
     with torch.no_grad():
         # The unit that gives way must not count: here one that is never on.
         head.score[0].weight[3] = 0
-        expected = term(adapted, head.score(adapted.float()).double().squeeze(-1))
-        attributes._write_term(head, term, adapted)
-        written = head.score(adapted.float()).squeeze(-1).double()
+        expected = term(read, head.rate(read.float()).double().squeeze(-1))
+        attributes._write_term(head, term, read)
+        written = head.rate(read.float()).squeeze(-1).double()
     torch.testing.assert_close(written, expected, rtol=0, atol=1e-4)
 
 
@@ -112,7 +114,7 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
 def test_heads_see_some_photos_ruined(model):
     photos = made_photos(130, 0)
     features, scores, weights = attributes.whole_and_ruined(model, photos, 32, seed=0)
-    assert features.shape == (130 + 11, 384), "every twelfth"
+    assert features.shape == (130 + 11, 576), "every twelfth"
     assert (weights[:130] == 1).all()
     assert (weights[130:] < 1).all()
     assert torch.equal(scores[:130], photos.scores)
