@@ -12,7 +12,7 @@ demo: $(STAMP)
 
 install: $(STAMP)
 
-# Installing compiles the native scan.
+# Installing compiles the native library.
 $(STAMP): pyproject.toml constraints.txt hatch_build.py $(NATIVE)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"

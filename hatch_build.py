@@ -1,7 +1,7 @@
-"""Compile the native scan while the package is built, where a C++ compiler is there.
+"""Compile the native library while the package is built, where a C++ compiler is there.
 
-The wheel then fits one platform. Without a compiler it is pure Python and the torch engine serves:
-a missing or failing compiler never fails an installation.
+The wheel then fits one platform. Without a compiler it is pure Python, and torch scans and
+normalises: a missing or failing compiler never fails an installation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _NATIVE = Path("aesmamba_sdk", "model", "native")
 
 
-class NativeScanHook(BuildHookInterface):
+class NativeLibraryHook(BuildHookInterface):
     """Runs for wheels and for editable installs, whose library stays next to the sources."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ class NativeScanHook(BuildHookInterface):
         try:
             library = build.build()
         except build.BuildError as error:
-            self.app.display_warning(f"without the native scan: {error}")
+            self.app.display_warning(f"without the native library: {error}")
             # What an earlier build left may not fit these sources, and must not get into a wheel.
             build.LIBRARY.unlink(missing_ok=True)
             return

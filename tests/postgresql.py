@@ -16,6 +16,8 @@ from typing import Any
 
 from sqlalchemy import create_engine, make_url, text
 
+from tests.shared import shared_folder
+
 URL_VARIABLE = "AESMAMBA_TEST_POSTGRESQL"
 _ROLE = "aesmamba"
 _SECONDS = 60
@@ -61,6 +63,8 @@ def missing() -> str | None:
         return f"no PostgreSQL: install Debian's postgresql, or name a server in {URL_VARIABLE}"
     if os.geteuid() == 0 and not _unprivileged():
         return "PostgreSQL refuses to run as root, and there is no other user to run it"
+    if os.geteuid() == 0 and shared_folder() is None:
+        return "PostgreSQL refuses to run as root, and no other user can reach temporary files"
     return None
 
 
@@ -74,7 +78,7 @@ def running() -> Iterator[Server]:
     binaries = _binaries()
     assert binaries is not None
     # Not below pytest's folders, which no other user may enter.
-    place = Path(tempfile.mkdtemp(prefix="aesmamba-postgresql-"))
+    place = Path(tempfile.mkdtemp(prefix="aesmamba-postgresql-", dir=shared_folder()))
     user = _unprivileged() if os.geteuid() == 0 else {}
     try:
         if user:

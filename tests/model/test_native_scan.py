@@ -251,7 +251,7 @@ def test_installing_without_a_compiler_gives_a_pure_wheel(monkeypatch, tmp_path)
     (native / "build.py").write_text(Path(build.__file__).read_text())
     monkeypatch.setenv("CXX", "")
     warnings: list[str] = []
-    hook = hook_module.NativeScanHook()
+    hook = hook_module.NativeLibraryHook()
     hook.root, hook.app = str(tmp_path), types.SimpleNamespace(display_warning=warnings.append)
     build_data = {"artifacts": [], "pure_python": True}
     hook.initialize("standard", build_data)

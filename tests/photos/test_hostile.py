@@ -22,6 +22,7 @@ from aesmamba_sdk.photos import iter_photos, load_photo
 from benchmarks.hostile import write_hostile
 from tests.photos.dng import dng
 from tests.photos.pictures import encoded, gradient
+from tests.shared import shared_folder
 
 NOBODY = 65_534
 
@@ -106,7 +107,10 @@ def failure(photo: Path) -> PhotoError | None:
 @contextmanager
 def readable_folder() -> Iterator[Path]:
     """A folder that other users can reach, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp())
+    place = shared_folder()
+    if place is None:
+        pytest.skip("no other user can reach temporary files here")
+    folder = Path(tempfile.mkdtemp(dir=place))
     folder.chmod(0o755)
     try:
         yield folder
