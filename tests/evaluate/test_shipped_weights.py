@@ -29,14 +29,14 @@ class Floor:
     aim: float
 
 
-GIAA = Floor(reached=0.71, aim=0.74)
+GIAA = Floor(reached=0.74, aim=0.74)
 """SRCC of the aesthetic score on the 500 PARA test photos."""
-FIAA = Floor(reached=0.70, aim=0.66)
+FIAA = Floor(reached=0.73, aim=0.66)
 """Mean SRCC over the nine attributes on the same photos."""
-OASIS = Floor(reached=0.43, aim=0.40)
+OASIS = Floor(reached=0.41, aim=0.40)
 """SRCC of the aesthetic score with the mean beauty of OASIS photos."""
 MEAN_ERROR = Floor(reached=0.05, aim=0.05)
-SLOPE = Floor(reached=0.09, aim=0.1)
+SLOPE = Floor(reached=0.1, aim=0.1)
 """Largest over the attributes, at most."""
 
 LOWERED_SAMPLES = {
@@ -53,7 +53,7 @@ MOVED_SAMPLES = {
     "larger copy": Floor(reached=0.1, aim=0.1),
 }
 """Largest move of the aesthetic score, at most."""
-LOWERED_PARA = {  # of all 500 photos: 1.00, 0.97, 0.96, 0.95, 0.98
+LOWERED_PARA = {  # of all 500 photos: 1.00, 0.97, 0.98, 0.97, 0.98
     "strong blur": Floor(reached=0.98, aim=0.95),
     "heavy noise": Floor(reached=0.95, aim=0.95),
     "overexposure": Floor(reached=0.97, aim=0.95),
@@ -61,7 +61,7 @@ LOWERED_PARA = {  # of all 500 photos: 1.00, 0.97, 0.96, 0.95, 0.98
     "severe compression": Floor(reached=0.98, aim=0.95),
 }
 """The same of PARA test photos, every tenth of the 500; ``make results`` alters all of them."""
-MOVED_PARA = {  # of all 500 photos: 0.59, 0.19, 0.09
+MOVED_PARA = {  # of all 500 photos: 0.32, 0.28, 0.11
     "flip": Floor(reached=0.41, aim=0.15),
     "crop": Floor(reached=0.17, aim=0.15),
     "larger copy": Floor(reached=0.06, aim=0.1),
