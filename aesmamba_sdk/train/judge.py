@@ -83,8 +83,9 @@ def mean_judge(judges: Sequence[Judge], origin: MobileNetV2) -> Judge:
 
 
 def mean_state(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of networks' weights, name by name."""
-    return {name: torch.stack([s[name] for s in states]).mean(0) for name in states[0]}
+    """The mean of networks' weights, name by name, of those that all have."""
+    shared = [name for name in states[0] if all(name in state for state in states)]
+    return {name: torch.stack([s[name] for s in states]).mean(0) for name in shared}
 
 
 class Panel(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import preset
 from aesmamba_sdk.model.heads import AttributeHead
+from aesmamba_sdk.model.text import TextTokenizer
 from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.judge import Judge, mean_judge
@@ -154,6 +156,16 @@ def test_a_student_goes_on_from_the_mean_of_several(model, tmp_path):
         mean.named_parameters(), model.parameters(), other.parameters(), strict=True
     ):
         torch.testing.assert_close(found, (a + b) / 2, rtol=0, atol=5e-3, msg=name)
+
+
+def test_heads_that_read_no_deviations_begin_to(model, tmp_path):
+    """Whichever of several folders has none."""
+    old = dataclasses.replace(preset("nano"), deviations=False)
+    AesMamba(old, tokenizer=TextTokenizer.compact()).save_pretrained(tmp_path / "old")
+    nano.save_model(nano.assemble(model, 32, seed=0), tmp_path / "new")
+    for names in (["old"], ["old", "new"], ["new", "old"]):
+        begun = nano.student([tmp_path / name for name in names], made_photos(8, 0), seed=1)
+        assert all(not head.variation.weight.any() for head in begun.heads.heads.values()), names
 
 
 def test_the_size_is_the_one_that_ranks_best(model, monkeypatch):
