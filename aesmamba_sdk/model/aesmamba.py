@@ -74,12 +74,10 @@ class AesMamba(nn.Module):
             images: (batch, 3, H, W), normalised.
 
         Returns:
-            (batch, ``config.head_inputs``).
+            (batch, ``config.head_inputs``), in the images' type.
         """
-        if self.config.deviations:
-            return self.encoder.describe(images)
-        tokens: Tensor = self.encoder(images)  # (B, h, w, d)
-        return tokens.mean((1, 2))
+        described = self.encoder.describe(images)  # float32 of a model in half precision, too
+        return described[:, : self.config.head_inputs].to(images.dtype)
 
     def read(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """F_t, the text's token features: two (batch, tokens) tensors to (batch, tokens, d).

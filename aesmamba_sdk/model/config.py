@@ -16,6 +16,10 @@ CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
 MAX_TOKENS = 512
 
+SHORTEST_DEVIATIONS = 1e-3
+"""Length below which a photo's deviations, which heads read as a direction, stay shorter than 1:
+those of a plain surface."""
+
 Precision = Literal["float32", "bfloat16"]
 """Of the encoder's products and, on a CPU, the maps between them; weights, scans and all that
 follows from f_v stay float32."""

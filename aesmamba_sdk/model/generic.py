@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from aesmamba_sdk.errors import CheckpointError
-from aesmamba_sdk.model.config import AesMambaConfig
+from aesmamba_sdk.model.config import SHORTEST_DEVIATIONS, AesMambaConfig
 
 Array = NDArray[np.float32]
 
 _ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 _ERF_DECAY = 0.3275911
-_SHORTEST = 1e-3  # as in heads.py, which would import torch
 
 
 class GenericHeads:
@@ -35,11 +34,10 @@ class GenericHeads:
     """
 
     def __init__(self, weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> None:
-        width = config.encoder.features
+        deviations = config.head_inputs > config.encoder.features
         try:
             self._heads = {
-                name: _Head.of(weights, name, deviations=config.head_inputs > width)
-                for name in config.attributes
+                name: _Head.of(weights, name, deviations=deviations) for name in config.attributes
             }
         except KeyError as error:
             raise CheckpointError(
@@ -116,5 +114,5 @@ def _direction(x: Array) -> Array:
     """Each row centred, at length 1; shorter, if all but nothing varies."""
     centred = x - x.mean(1, keepdims=True)
     length = np.linalg.norm(centred, axis=1, keepdims=True)
-    out: Array = centred / np.maximum(length, np.float32(_SHORTEST))
+    out: Array = centred / np.maximum(length, np.float32(SHORTEST_DEVIATIONS))
     return out

@@ -10,10 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesmamba_sdk.model.config import SHORTEST_DEVIATIONS
 from aesmamba_sdk.scores import Scale
-
-_SHORTEST = 1e-3
-"""Length of deviations below which they stay shorter than 1: those of a plain surface."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ class AttributeHead(nn.Module):
             return adapted
         deviations = f[..., self.features :]
         centred = deviations - deviations.mean(-1, keepdim=True)
-        return torch.cat([adapted, F.normalize(centred, dim=-1, eps=_SHORTEST)], -1)
+        return torch.cat([adapted, F.normalize(centred, dim=-1, eps=SHORTEST_DEVIATIONS)], -1)
 
     def rate(self, read: Tensor) -> Tensor:
         """Raw scores (batch, bins) of what was read."""

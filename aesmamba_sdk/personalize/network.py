@@ -63,8 +63,10 @@ class PersonalNetwork(nn.Module):
             return x
         if self.reach == "stage":
             encoder = _staged(self.encoder)
-            return encoder.pool(encoder.last_stage(x), x)[:, : self.width]
-        return self.encoder.describe(x)[:, : self.width]
+            described = encoder.pool(encoder.last_stage(x), x)
+        else:
+            described = self.encoder.describe(x)
+        return described[:, : self.width]
 
     def from_features(self, read: Tensor) -> Tensor:
         """(batch, width) to raw scores (batch,)."""

@@ -135,6 +135,17 @@ def test_deviations_say_nothing_before_they_are_learned_and_flat_photos_do_not_h
     assert not torch.allclose(model(images).scores, scores)
 
 
+@pytest.mark.parametrize("deviations", [False, True])
+def test_a_whole_model_may_be_in_half_precision(deviations):
+    model = toy(dataclasses.replace(TINY, deviations=deviations))
+    images = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        expected = model(images).scores
+        scores = model.bfloat16()(images.bfloat16()).scores
+    assert scores.dtype == torch.bfloat16
+    torch.testing.assert_close(scores.float(), expected, rtol=0, atol=0.02)
+
+
 def test_a_saved_model_loads_and_scores_the_same(tmp_path):
     model = toy()
     model.save_pretrained(tmp_path)
