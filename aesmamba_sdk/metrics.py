@@ -18,8 +18,14 @@ def plcc(predicted: ArrayLike, target: ArrayLike) -> float:
 
 
 def srcc(predicted: ArrayLike, target: ArrayLike) -> float:
-    """Spearman's rank correlation, ties at their mean rank; 0 where either side is constant."""
-    return plcc(ranks(predicted), ranks(target))
+    """Spearman's rank correlation, ties at their mean rank; 0 where either side is constant.
+
+    NaN where any value is: what is no number has no rank.
+    """
+    x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (predicted, target))
+    if np.isnan(x).any() or np.isnan(y).any():
+        return float("nan")
+    return plcc(ranks(x), ranks(y))
 
 
 def ranks(values: ArrayLike) -> NDArray[np.float64]:
@@ -32,6 +38,11 @@ def ranks(values: ArrayLike) -> NDArray[np.float64]:
 
 
 def accuracy(predicted: ArrayLike, target: ArrayLike, threshold: float) -> float:
-    """Share of photos on the same side of ``threshold`` in both (above it is positive)."""
+    """Share of photos on the same side of ``threshold`` in both (above it is positive).
+
+    NaN of no photos.
+    """
     x, y = (np.asarray(v, dtype=np.float64).ravel() for v in (predicted, target))
+    if not x.size:
+        return float("nan")
     return float(((x > threshold) == (y > threshold)).mean())

@@ -22,7 +22,7 @@ _ARGUMENTS = {
     "weight_decay": "Of matrices and convolutions.",
     "image_size": "Side of the crops, and of photos when they are scored.",
     "ema": "Decay of the averaged weights; 0 for none.",
-    "clip": "Largest gradient norm.",
+    "clip": "Largest gradient norm; 0 for no limit.",
     "photo_alone": "Share of examples with a text that are learned without it.",
     "features": "Weight of the teacher's features of the whole crop.",
     "blended": "Share of photos laid over one another, learned from the teacher alone.",
@@ -57,6 +57,10 @@ def _argument_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+skip_option = click.option(
+    "--skip-unusable", is_flag=True, help="Go on without photos that are missing or unreadable."
+)
+
 _OPTIONS: Sequence[Callable[..., Any]] = (
     click.option("--data", required=True, type=_DataType(), help="Dataset and where it lies."),
     click.option(
@@ -73,6 +77,7 @@ _OPTIONS: Sequence[Callable[..., Any]] = (
     click.option(
         "--scale", type=ScaleType(), help="Range of the scores of a folder; 1-5 by default."
     ),
+    skip_option,
     click.option(
         "--encoder",
         help="VMamba preset with random weights (default: nano), or an image network of "
@@ -205,6 +210,8 @@ def _report(recipe: Recipe, outcome: Outcome) -> None:
     ]
     title = f"{outcome.examples} examples learned; on {outcome.held_out} held out for validation"
     write_table(title, ["Attribute", "SRCC", "PLCC"], rows)
+    if outcome.skipped:
+        tell(f"skipped: {outcome.skipped} photos that are missing or unreadable")
     if outcome.curves is None:
         tell("no picture of the curves: pip install 'aesmamba-sdk[train]'")
     else:

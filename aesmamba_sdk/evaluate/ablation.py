@@ -28,9 +28,10 @@ from aesmamba_sdk.metrics import accuracy, plcc, srcc
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.profiles.prompts import CHARACTERS
 from aesmamba_sdk.runs import Progress
+from aesmamba_sdk.scores import ATTRIBUTES
 from aesmamba_sdk.train.correlations import FEWEST, people_rows
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
-from aesmamba_sdk.train.devices import Devices
+from aesmamba_sdk.train.devices import Devices, open_devices
 from aesmamba_sdk.train.recipe import Recipe, train
 from aesmamba_sdk.train.tasks import TASKS, Task, gather
 from aesmamba_sdk.train.views import predict
@@ -81,6 +82,8 @@ _TOLD = {
 }
 SMP = tuple(Variant(name, f"prompts tell {_TOLD[name]}", characters=name) for name in CHARACTERS)
 ABLATIONS: Mapping[str, Sequence[Variant]] = {"mba": MBA, "smp": SMP}
+_COMPARED = {"mba": None, "smp": ATTRIBUTES[:1]}
+"""Attributes that are measured, by default all: a generic score is of one alone."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +96,13 @@ class Measured:
         attributes: that were measured.
         categories: (attributes, categories) SRCC within each scale category, NaN where there
             are too few photos.
+        photos: how many were measured on.
     """
 
     indices: Figures
     attributes: tuple[str, ...]
     categories: Figures
+    photos: int
 
 
 def ablate(
@@ -121,6 +126,9 @@ def ablate(
         devices: as :func:`train` takes them.
         progress: is told what is under way.
 
+    Returns:
+        The tables; in all processes but the first, which alone measures and draws, none.
+
     Raises:
         SetupError: the recipe cannot be carried out, or matplotlib is missing.
         DatasetError: the dataset is not as its reader expects.
@@ -128,8 +136,10 @@ def ablate(
     if name == "smp" and recipe.task != "piaa":
         raise SetupError(f"prompts belong to the task piaa, not to {recipe.task}")
     require_matplotlib()  # before hours of training, not after them
+    devices = devices or open_devices()
     data = read_dataset(recipe.data, recipe.folder, split=test, scale=recipe.scale)
-    recipe = replace(recipe, cache=recipe.cache or recipe.out / "cache")
+    cache = recipe.cache or recipe.out / "cache"
+    recipe, skip = replace(recipe, cache=cache), recipe.skip_unusable
     measured: dict[str, list[Measured]] = {}
 
     def run(variant: str, changed: Recipe, seed: int) -> None:
@@ -137,8 +147,10 @@ def ablate(
         out = recipe.out / f"{variant}-{seed}"
         changed = replace(changed, arguments=settings, out=out)
         model = train(changed, devices=devices, progress=progress).model
-        task = replace(TASKS[recipe.task], characters=changed.characters)
-        measured.setdefault(variant, []).append(measure(model, task, data, recipe.cache or out))
+        if devices.first:
+            task = replace(TASKS[recipe.task], characters=changed.characters)
+            found = measure(model, task, data, cache, _COMPARED[name], skip_unusable=skip)
+            measured.setdefault(variant, []).append(found)
 
     for seed in seeds:
         if name == "smp":
@@ -146,13 +158,25 @@ def ablate(
             run(GENERIC, replace(recipe, task="giaa", start=start), seed)
         for variant in ABLATIONS[name]:
             run(variant.name, variant.of(recipe), seed)
-    tables = _mba(measured, recipe, data) if name == "mba" else _smp(measured, recipe.out)
-    result = Result(f"ablation {name}", tables)
-    result.settings = {"data": data.name, "photos": len(data), "runs": len(seeds)}
+    result = Result(f"ablation {name}")
+    if devices.first:
+        result.tables = (
+            _mba(measured, recipe, data) if name == "mba" else _smp(measured, recipe.out)
+        )
+        photos = next(iter(measured.values()))[0].photos
+        result.settings = {"data": data.name, "photos": photos, "runs": len(seeds)}
     return result
 
 
-def measure(model: Path, task: Task, data: Dataset, cache: Path) -> Measured:
+def measure(
+    model: Path,
+    task: Task,
+    data: Dataset,
+    cache: Path,
+    attributes: tuple[str, ...] | None = None,
+    *,
+    skip_unusable: bool = False,
+) -> Measured:
     """Accuracy, PLCC and SRCC of a finished model; per person where the labels are theirs.
 
     Constant scores or labels count as 0.
@@ -162,12 +186,15 @@ def measure(model: Path, task: Task, data: Dataset, cache: Path) -> Measured:
         task: whose examples, and what their prompts tell.
         data: test photos.
         cache: where decoded photos are kept.
+        attributes: to measure, by default all that the model scores.
+        skip_unusable: go on without photos that are missing or unreadable.
     """
     network = load_model(model).eval()
     config = network.config
-    photos = gather(task, data, cache, config.image_size, attributes=config.attributes).photos
-    alone = config.text is None
-    scores = predict(network, photos, config.image_size, alone=alone).double().numpy()
+    side, names = config.image_size, attributes or config.attributes
+    photos = gather(task, data, cache, side, attributes=names, skip_unusable=skip_unusable).photos
+    predicted = predict(network, photos, side, alone=config.text is None)
+    scores = predicted[:, [config.attributes.index(name) for name in names]].double().numpy()
     labels = photos.scores.double().numpy()
     good = good_score(data, config.scale)
     columns = range(labels.shape[1])
@@ -187,7 +214,8 @@ def measure(model: Path, task: Task, data: Dataset, cache: Path) -> Measured:
         ]
         for i in columns
     ]
-    return Measured(np.array(indices), config.attributes, np.array(within))
+    once, _ = photos.once()
+    return Measured(np.array(indices), names, np.array(within), len(once))
 
 
 def _known(scores: Figures, labels: Figures) -> tuple[Figures, Figures]:
@@ -261,7 +289,7 @@ def _smp(measured: Mapping[str, list[Measured]], out: Path) -> list[Table]:
     }
     box_plot(out / "people.png", {k: v.tolist() for k, v in people.items()}, "SRCC of each person")
     count = len(measured[GENERIC][0].indices)
-    table.notes.append(f"Means over {count} people.")
+    table.notes.append(f"Of the {ATTRIBUTES[0]} score alone; means over {count} people.")
     return [table]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.evaluate.data import Figures, Scored
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.evaluate.statistics import RESAMPLES, Estimate, Rows, bootstrap
@@ -43,6 +44,9 @@ def giaa(scored: Scored, seed: int, *, data: str) -> Result:
         scored: with the attribute ``aesthetic``.
         seed: of the bootstrap over photos.
         data: name of the dataset, which decides what has to be reached.
+
+    Raises:
+        DatasetError: ``aesthetic`` is not scored.
     """
     alone = scored.only(GENERIC)
     found = correlations(alone, seed)
@@ -62,7 +66,15 @@ def fiaa(scored: Scored, seed: int, *, data: str) -> Result:
         scored: with ``aesthetic`` and others.
         seed: of the bootstrap over photos.
         data: name of the dataset, which decides what has to be reached.
+
+    Raises:
+        DatasetError: ``aesthetic`` or others are not scored.
     """
+    if GENERIC not in scored.attributes or len(scored.attributes) < 2:
+        raise DatasetError(
+            f"fiaa compares other attributes with {GENERIC}; the model and the data share "
+            f"{', '.join(scored.attributes)} alone"
+        )
     found = correlations(scored, seed)
     copies, gain = copy_table(scored, seed)
     tables = [correlation_table("FIAA", found), copies, calibration_table(scored)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,17 +43,27 @@ class Scored:
         return len(self.labels)
 
     def only(self, attribute: str) -> Scored:
-        """One attribute alone."""
+        """One attribute alone.
+
+        Raises:
+            DatasetError: it is not among them.
+        """
+        if attribute not in self.attributes:
+            raise DatasetError(
+                f"nothing to compare for {attribute}: the model and the data share "
+                f"{', '.join(self.attributes)} alone"
+            )
         column = [self.attributes.index(attribute)]
         return Scored((attribute,), self.predicted[:, column], self.labels[:, column], self.good)
 
 
-def read_data(spec: str, split: str | None = None) -> Dataset:
+def read_data(spec: str, split: str | None = None, scale: Scale | None = None) -> Dataset:
     """A dataset as the command line names it.
 
     Args:
         spec: ``NAME=FOLDER``, or ``NAME`` for the folder of that name in ``AESMAMBA_DATA``.
         split: as the dataset's reader has it; by default the photos to test on.
+        scale: range of the scores of a ``folder``.
 
     Raises:
         DatasetError: the name is unknown, or the files are not as their reader expects.
@@ -64,25 +74,26 @@ def read_data(spec: str, split: str | None = None) -> Dataset:
         known = ", ".join(READERS)
         raise DatasetError(f"there is no dataset {name!r}; expected one of {known}, as NAME=FOLDER")
     _, place = named_folder(spec)
-    return read_dataset(name, place, split=split or _SPLITS.get(name, "test"))
+    return read_dataset(name, place, split=split or _SPLITS.get(name, "test"), scale=scale)
 
 
-def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> Scored:
+def score_dataset(
+    backbone: Backbone, dataset: Dataset, progress: Progress, *, skip_unusable: bool = False
+) -> Scored:
     """Score every photo as the SDK does, and bring the labels to the model's scale.
 
     A model that reads captions is given those of each photo.
 
+    Args:
+        skip_unusable: go on without photos that are missing or unreadable.
+
     Raises:
-        DatasetError: a photo is missing or unreadable, or no attribute is known to both.
+        DatasetError: photos are missing or unreadable, or no attribute is known to both.
     """
     known = backbone.config.attributes
-    shared = tuple(name for name in known if name in dataset.attributes)
-    if not shared:
-        raise DatasetError(
-            f"{dataset.name} labels {', '.join(dataset.attributes)}; the model scores "
-            f"{', '.join(known)}: nothing to compare"
-        )
-    features = np.concatenate(list(embed_dataset(backbone, dataset, progress)))
+    _shared(dataset, known)  # told before all photos are encoded
+    dataset, features = embed_dataset(backbone, dataset, progress, skip_unusable=skip_unusable)
+    shared = _shared(dataset, known)
     scores = _scores(backbone, features, dataset)[:, [known.index(name) for name in shared]]
     columns = [dataset.attributes.index(name) for name in shared]
     given = dataset.scores().double().numpy()[:, columns]
@@ -96,6 +107,19 @@ def score_dataset(backbone: Backbone, dataset: Dataset, progress: Progress) -> S
     return Scored(
         shared, scores.astype(np.float64), labels, good_score(dataset, backbone.config.scale)
     )
+
+
+def _shared(dataset: Dataset, known: Sequence[str]) -> tuple[str, ...]:
+    """The attributes that the model knows and somebody labelled, in the model's order."""
+    labelled = (~dataset.scores().isnan().all(0)).tolist()
+    found = [name for name, some in zip(dataset.attributes, labelled, strict=True) if some]
+    shared = tuple(name for name in known if name in found)
+    if not shared:
+        raise DatasetError(
+            f"{dataset.name} labels {', '.join(found) or 'nothing'}; the model scores "
+            f"{', '.join(known)}: nothing to compare"
+        )
+    return shared
 
 
 def _scores(
@@ -113,14 +137,30 @@ def _scores(
 
 
 def embed_dataset(
-    backbone: Backbone, dataset: Dataset, progress: Progress
-) -> Iterator[NDArray[np.float32]]:
-    """Features (n, d) of the photos, some at a time, in order."""
+    backbone: Backbone, dataset: Dataset, progress: Progress, *, skip_unusable: bool = False
+) -> tuple[Dataset, NDArray[np.float32]]:
+    """The samples whose photos can be used, and the features of these, (n, d).
+
+    Raises:
+        DatasetError: there are others that are not to be skipped, or no others.
+    """
+    features: list[NDArray[np.float32]] = []
+    unusable: dict[int, str] = {}
     for start in range(0, len(dataset), _BATCH):
         samples = dataset.samples[start : start + _BATCH]
-        yield backbone([dataset.images.load(sample.image, sample.row) for sample in samples])
+        images = []
+        for row, sample in enumerate(samples, start):
+            image = dataset.images.attempt(sample.image, sample.row)
+            if isinstance(image, DatasetError):
+                unusable[row] = str(image)
+            else:
+                images.append(image)
+        if images:
+            features.append(backbone(images))
         progress("photos", start + len(samples), len(dataset))
     dataset.images.close()
+    usable = dataset.subset(dataset.usable_rows(unusable, skip=skip_unusable))
+    return usable, np.concatenate(features)
 
 
 def _converted(values: Figures, scale: Scale, to: Scale) -> Figures:
@@ -131,4 +171,4 @@ def _converted(values: Figures, scale: Scale, to: Scale) -> Figures:
 def good_score(dataset: Dataset, scale: Scale) -> float:
     """The dataset's customary threshold on the model's scale; the middle where there is none."""
     middle = (dataset.scale.low + dataset.scale.high) / 2
-    return dataset.scale.convert(_GOOD.get(dataset.name.partition("-")[0], middle), scale)
+    return dataset.scale.convert(_GOOD.get(dataset.reader.partition("-")[0], middle), scale)

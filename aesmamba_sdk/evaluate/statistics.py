@@ -51,7 +51,8 @@ def bootstrap(
     The figures share the resamples, so that a difference computed by ``statistic`` is paired.
 
     Args:
-        statistic: given rows (some of them repeated), one figure or several.
+        statistic: given rows (some of them repeated), one figure or several; NaN for those that
+            these rows tell nothing about.
         count: rows of the sample: photos, or people.
         seed: of the resamples; the same seed and count give the same ones.
         resamples: how many.
@@ -66,6 +67,6 @@ def bootstrap(
         np.atleast_1d(np.asarray(statistic(rng.integers(count, size=count)), dtype=np.float64))
         for _ in range(resamples)
     ]
-    low, high = np.quantile(np.stack(drawn), _TAILS, axis=0)
+    low, high = np.nanquantile(np.stack(drawn), _TAILS, axis=0)
     found = np.atleast_1d(np.asarray(statistic(np.arange(count)), dtype=np.float64))
     return [Estimate(*map(float, figures)) for figures in zip(found, low, high, strict=True)]

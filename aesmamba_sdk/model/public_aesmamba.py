@@ -14,6 +14,7 @@ from aesmamba_sdk.model.config import AesMambaConfig, TextConfig
 from aesmamba_sdk.model.folder import load_strictly
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 
+_CAPTIONED = "img_model."  # the image encoder of V and M; F's and P's is img_feature
 _ENCODER = re.compile(r"(?:img_model|img_feature)\.(.+)")
 _BERT = "text_backbone.bert_model."
 _POSITION_IDS = _BERT + "embeddings.position_ids"  # a constant that older transformers saved
@@ -83,10 +84,13 @@ def aesmamba_from_state(
     head = f"heads.heads.{attributes[0]}"
     bins = len(converted[f"{head}.score.2.weight"]) if f"{head}.score.2.weight" in converted else 1
     classes = converted.get(f"{head}.scale_class.2.weight")
+    text = _text_config(rest) if any(k.startswith(_BERT) for k in rest) else None
+    captioned = text is not None and any(k.startswith(_CAPTIONED) for k in state)
     config = AesMambaConfig(
         name=name,
         encoder=encoder.config,
-        text=_text_config(rest) if any(k.startswith(_BERT) for k in rest) else None,
+        text=text,
+        reads="caption" if captioned else "prompt",
         attributes=attributes,
         bins=bins,
         scale_classes=0 if classes is None else len(classes),

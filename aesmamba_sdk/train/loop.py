@@ -58,7 +58,7 @@ class TrainingArguments:
         photo_alone: share of the examples with a text that are learned without it, so that a
             photo alone still gets a score.
         ema: decay of the averaged weights that are validated and saved; 0 for none.
-        clip: largest gradient norm.
+        clip: largest gradient norm; 0 for no limit.
         bfloat16: multiply matrices in bfloat16 (weights, scan and losses stay float32).
         seed: of everything random.
         checkpoint_minutes: time between checkpoints.
@@ -245,7 +245,8 @@ class Loop(ABC):
         loss.backward()
         parameters = [p for g in self.optimizer.param_groups for p in g["params"]]
         self.devices.average(parameters)
-        nn.utils.clip_grad_norm_(parameters, self.arguments.clip)
+        if self.arguments.clip:
+            nn.utils.clip_grad_norm_(parameters, self.arguments.clip)
         self.optimizer.step()
         self._average()
         return {name: value.item() for name, value in losses.items()}

@@ -69,16 +69,19 @@ class Optimizers:
         return first | {"others": others} if others else first
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """
+        """What the optimizers remember of earlier steps; their options stay as they were made.
+
         Raises:
             ValueError: the state is that of other optimizers or of other weights.
         """
+        # A checkpoint may have other options: those of a schedule that was changed since.
+        options = [{k: v for k, v in g.items() if k != "params"} for g in self.param_groups]
         state = dict(state)
         states = [state, *state.pop("others", [])]
         for optimizer, own in zip(self._all, states, strict=True):
             optimizer.load_state_dict(own)
-        for group in self._all[0].param_groups:
-            group["fused"] = True  # a checkpoint may be older than that
+        for group, own in zip(self.param_groups, options, strict=True):
+            group.update(own)
 
 
 def decay_groups(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,7 @@ class Recipe:
         validation: share of the training photos (and, for piaa, of the people) that are held out
             to choose the best weights by; or the name of another split.
         scale: range of the scores of a ``folder``.
+        skip_unusable: go on without photos that are missing or unreadable.
         characters: what prompts tell of people: ``none``, ``art``, ``photo``, ``personality`` or
             ``all`` (section 4.5.2).
         start: encoder, text encoder or model to begin from.
@@ -73,6 +74,7 @@ class Recipe:
     split: str = "train"
     validation: float | str = 0.1
     scale: Scale | None = None
+    skip_unusable: bool = False
     characters: str = "all"
     start: Start = dataclasses.field(default_factory=Start)
     teacher: str | None = None
@@ -93,6 +95,7 @@ class Outcome:
         held_out: how many chose the weights.
         begun_from: parts that were taken over from another model.
         curves: the picture; ``None`` without ``matplotlib``.
+        skipped: photos that cannot be used, for training and validation.
     """
 
     model: Path
@@ -101,6 +104,7 @@ class Outcome:
     held_out: int
     begun_from: tuple[str, ...]
     curves: Path | None
+    skipped: int = 0
 
 
 def train(
@@ -121,7 +125,7 @@ def train(
     devices = devices or open_devices()
     arguments = recipe.arguments or task.arguments
     with devices.first_before_others():
-        _claim(recipe)
+        _claim(recipe, arguments.seed)
         data, examples, held_out = _examples(recipe, task, arguments, progress)
     model, begun_from = build(
         recipe.start,
@@ -157,11 +161,13 @@ def train(
         len(held_out.photos),
         begun_from,
         draw_curves(recipe.out) if devices.first else None,
+        examples.skipped + held_out.skipped,
     )
-    if devices.first:
-        once, _ = held_out.photos.once()
-        reference = describe(model, once, arguments.image_size)
-        _keep(model, reference, _card(recipe, data, model, outcome), outcome.model)
+    with devices.first_before_others():  # whoever returns may open the model
+        if devices.first:
+            once, _ = held_out.photos.once()
+            reference = describe(model, once, arguments.image_size)
+            _keep(model, reference, _card(recipe, data, model, outcome), outcome.model)
     return outcome
 
 
@@ -172,7 +178,7 @@ def _task(recipe: Recipe) -> Task:
         raise SetupError(
             f"prompts cannot tell {recipe.characters!r}; choose one of {', '.join(CHARACTERS)}"
         )
-    return dataclasses.replace(TASKS[recipe.task], characters=recipe.characters)
+    return replace(TASKS[recipe.task], characters=recipe.characters)
 
 
 def _examples(
@@ -181,12 +187,14 @@ def _examples(
     """The dataset, what is learned from, and what chooses the weights."""
     cache, side = recipe.cache or recipe.out / "cache", round(arguments.image_size * _UNCROPPED)
     dataset = read_dataset(recipe.data, recipe.folder, split=recipe.split, scale=recipe.scale)
-    examples = gather(task, dataset, cache, side, progress)
+    skip = recipe.skip_unusable
+    examples = gather(task, dataset, cache, side, progress, skip_unusable=skip)
     if isinstance(recipe.validation, str):
         other = read_dataset(
             recipe.data, recipe.folder, split=recipe.validation, scale=recipe.scale
         )
-        held_out = gather(task, other, cache, side, progress, examples.attributes)
+        learned = examples.attributes
+        held_out = gather(task, other, cache, side, progress, learned, skip_unusable=skip)
         return dataset, examples, held_out
     if not 0 < recipe.validation < 1:
         raise SetupError(
@@ -194,7 +202,7 @@ def _examples(
             "between 0 and 1, e.g. 0.1"
         )
     kept, held = divide(examples.photos, recipe.validation, arguments.seed)
-    return dataset, Examples(kept, examples.attributes), Examples(held, examples.attributes)
+    return dataset, replace(examples, photos=kept), Examples(held, examples.attributes)
 
 
 def _teacher(
@@ -216,13 +224,17 @@ def _terms(recipe: Recipe, data: Dataset) -> str:
     return f"see the terms of {data.name}, which it was trained on"
 
 
-def _claim(recipe: Recipe) -> None:
-    """Let ``out`` be this recipe's; how long and how fast it trains may change."""
+def _claim(recipe: Recipe, seed: int) -> None:
+    """Let ``out`` be this recipe's; how long and how fast it trains may change.
+
+    The seed may not: it drew the validation photos, and others would have been learned from.
+    """
     wanted: dict[str, Any] = {
         key: str(value)
         for key, value in dataclasses.asdict(recipe).items()
         if key not in ("out", "cache", "name", "license", "arguments")
     }
+    wanted["seed"] = str(seed)
     file = recipe.out / _RUN_FILE
     recipe.out.mkdir(parents=True, exist_ok=True)
     learned = (recipe.out / CHECKPOINT_FILE).is_file() or (recipe.out / MODEL_FOLDER).is_dir()

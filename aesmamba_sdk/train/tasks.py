@@ -73,10 +73,12 @@ class Examples:
     Attributes:
         photos: labels of ``attributes`` alone, with the votes, texts and people of the task.
         attributes: in order; those nobody scored are left out.
+        skipped: photos of the dataset that cannot be used.
     """
 
     photos: PhotoSet
     attributes: tuple[str, ...]
+    skipped: int = 0
 
 
 def gather(
@@ -86,6 +88,8 @@ def gather(
     side: int,
     progress: Progress | None = None,
     attributes: tuple[str, ...] | None = None,
+    *,
+    skip_unusable: bool = False,
 ) -> Examples:
     """Examples of a dataset.
 
@@ -97,25 +101,25 @@ def gather(
         side: photos are squashed to side x side pixels.
         progress: is told how many photos are decoded.
         attributes: to learn; by default all that the task learns and somebody scored.
+        skip_unusable: go on without photos that are missing or unreadable.
 
     Raises:
-        DatasetError: the dataset has not what the task needs, or a photo cannot be read.
+        DatasetError: the dataset has not what the task needs, or photos cannot be read.
     """
     _check_scales(dataset)
-    scores = dataset.scores()
     if task.variant == "P":
         _check_people(dataset)
-        scores = torch.tensor([rating.scores for rating in dataset.ratings])
-    attributes = attributes or _scored(task, dataset, scores)
+    attributes = attributes or _scored(task, dataset)
     columns = [dataset.attributes.index(name) for name in attributes]
-    photos = replace(dataset.photo_set(cache, side, progress), scores=scores[:, columns])
+    usable, photos = dataset.usable(cache, side, progress, skip=skip_unusable)
     if task.variant == "P":
-        return Examples(_of_people(photos, dataset, task.characters), attributes)
-    if task.variant in "VM" and any(sample.votes.get(_VALUE) for sample in dataset.samples):
-        photos = replace(photos, votes=dataset.votes(_VALUE))
+        photos = _of_people(photos, usable, task.characters)
+    if task.variant in "VM" and any(sample.votes.get(_VALUE) for sample in usable.samples):
+        photos = replace(photos, votes=usable.votes(_VALUE))
     if task.variant == "M":
-        photos = replace(photos, texts=_captions(dataset))
-    return Examples(photos, attributes)
+        photos = replace(photos, texts=_captions(usable))
+    photos = replace(photos, scores=photos.scores[:, columns])
+    return Examples(photos, attributes, len(dataset) - len(usable))
 
 
 def divide(photos: PhotoSet, share: float, seed: int) -> tuple[PhotoSet, PhotoSet]:
@@ -150,7 +154,8 @@ def _drawn(group: Rows, share: float, seed: int) -> NDArray[np.bool_]:
     return drawn
 
 
-def _scored(task: Task, dataset: Dataset, scores: Tensor) -> tuple[str, ...]:
+def _scored(task: Task, dataset: Dataset) -> tuple[str, ...]:
+    scores = _ratings(dataset) if task.variant == "P" else dataset.scores()
     labelled = (~scores.isnan().all(0)).tolist()
     names = tuple(n for n, known in zip(dataset.attributes, labelled, strict=True) if known)
     if _VALUE not in names:
@@ -160,6 +165,11 @@ def _scored(task: Task, dataset: Dataset, scores: Tensor) -> tuple[str, ...]:
     if task.variant == "F" and len(names) == 1:
         raise DatasetError(f"{dataset.name} has no attributes beside the score: train giaa on it")
     return names
+
+
+def _ratings(dataset: Dataset) -> Tensor:
+    """(ratings, attributes)."""
+    return torch.tensor([rating.scores for rating in dataset.ratings])
 
 
 def _check_scales(dataset: Dataset) -> None:
@@ -187,11 +197,10 @@ def _of_people(photos: PhotoSet, dataset: Dataset, characters: str) -> PhotoSet:
     }
     place = np.array([rating.sample for rating in dataset.ratings], dtype=np.int64)
     return replace(
-        photos,
-        names=tuple(photos.names[i] for i in place),
+        photos.subset(place),
+        scores=_ratings(dataset),
         texts=tuple(prompts[user] for user in users),
         people=users,
-        place=place,
     )
 
 

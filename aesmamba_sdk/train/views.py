@@ -88,7 +88,7 @@ def ruin(images: Tensor, scores: Tensor, share: float, generator: torch.Generato
         images[i] = ways[int(kind * len(ways))](images[i], severity, sign < 0.5, generator)
         # Half of the severity takes most of it: what was worst before has to fall, too.
         scores[i] = _WORST + (scores[i] - _WORST) * (1 - _LOST * severity**0.5)
-    return Views(images, scores, chosen, images)
+    return Views(images, scores, chosen.to(images.device), images)
 
 
 def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator) -> Views:
@@ -114,7 +114,7 @@ def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator
         over, under = (_hard_crop(pixels[j], size, generator) for j in (i, others[i]))
         images[i] = under.lerp_(over, weights[i])
         scores[i] = float("nan")
-    return Views(images, scores, views.ruined & ~chosen, images)
+    return Views(images, scores, views.ruined & ~chosen.to(images.device), images)
 
 
 def soften(views: Views, most: float, generator: torch.Generator) -> Views:

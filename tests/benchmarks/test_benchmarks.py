@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from torch import nn
 
+from aesmamba_sdk.model import linear
 from aesmamba_sdk.model.config import ENCODERS
-from benchmarks import floor, library, models, scan, serve
+from benchmarks import floor, library, memory, models, scan, serve
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 from benchmarks.shapes import products
@@ -48,6 +50,20 @@ def test_calls_are_measured_by_turns():
     calls = {name: lambda name=name: order.append(name) for name in "ab"}
     interleaved(calls, TINY.budget(0.0, least=3))
     assert "".join(order).count("ab") >= 3
+
+
+@pytest.mark.skipif(linear.linear_report() == "torch", reason="this torch cannot pack weights")
+@pytest.mark.parametrize("purpose", memory.PURPOSES)
+def test_memory_is_measured_of_networks_as_they_run(purpose):
+    network = memory.network("nano", purpose)
+    assert network.training == (purpose == "training")
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
+    packed = [layer.weight in linear._packed for layer in layers]
+    assert packed == [purpose == "inference"] * len(layers)
+
+
+def test_the_peak_of_a_network_is_measured_in_a_process_of_its_own():
+    assert memory._peak("nano", "inference", 1, TINY) > 2**20
 
 
 def test_the_products_of_tiny_are_the_published_number_of_multiplications():

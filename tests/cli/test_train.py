@@ -46,6 +46,16 @@ def test_a_trained_model_scores(data, toy_model, tmp_path):
     assert shorter.exit_code == 0, "a finished run is only reported again"
 
 
+def test_photos_that_cannot_be_used_may_be_skipped(data, toy_model, tmp_path):
+    (data / "3.png").unlink()
+    refused = train(data, toy_model, tmp_path / "run", "--epochs", 0)
+    assert refused.exit_code == 2
+    assert "1 of 40 photos of data-train cannot be used" in refused.stderr
+    result = train(data, toy_model, tmp_path / "run", "--epochs", 0, "--skip-unusable")
+    assert result.exit_code == 0, result.stderr
+    assert "skipped: 1 photos that are missing or unreadable" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,15 +15,18 @@ from click.testing import CliRunner
 
 from aesmamba_sdk.cli import main
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.evaluate.ablation import GENERIC, MBA, SMP, ablate
+from aesmamba_sdk.evaluate.ablation import GENERIC, MBA, SMP, ablate, measure
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets import read_dataset
+from aesmamba_sdk.train.devices import Devices
+from aesmamba_sdk.train.recipe import train
 from aesmamba_sdk.train.tasks import TASKS, gather
 from aesmamba_sdk.train.trainer import Trainer
 from aesmamba_sdk.train.views import Views
 from tests import toy
 from tests.train import made_runs
 from tests.train.made_runs import stars
+from tests.train.test_devices import free_port
 
 
 def table(folder, header, rows):
@@ -44,16 +49,19 @@ def rare(tmp_path):
 
 @pytest.fixture
 def opinionated(tmp_path):
-    """Lovers of art like dark photos, others bright ones; nothing else of them matters."""
+    """Lovers of art like dark photos, others bright ones; nothing else of them matters.
+
+    Few of them score colour, too.
+    """
     folder = tmp_path / "opinionated"
     values = made_runs.colours(folder, 36)
     people = {f"u{i}": ("expert", "beginner")[i % 2] for i in range(12)}
     rows = [
-        (i, user, stars(v.mean() if level == "beginner" else 1 - v.mean()))
+        (i, user, stars(v.mean() if level == "beginner" else 1 - v.mean()), "3" * (user < "u2"))
         for i, v in enumerate(values)
         for user, level in people.items()
     ]
-    table(folder, ["image", "user", "score"], rows)
+    table(folder, ["image", "user", "score", "color"], rows)
     lines = [f"{user},{level},{4 + i % 3}" for i, (user, level) in enumerate(people.items())]
     (folder / "users.csv").write_text("\n".join(["user,art_experience,openness", *lines]) + "\n")
     return folder
@@ -121,8 +129,45 @@ def test_smp_compares_prompts_with_the_generic_score_person_by_person(
     generic, *others = (row[3].mean for row in table.rows)
     assert [row[5].mean for row in table.rows[1:]] == pytest.approx([x - generic for x in others])
     assert abs(generic) < 0.1, "whoever likes what others dislike cannot be served by one score"
-    assert "12 people" in table.notes[0]
+    assert "aesthetic score alone; means over 12 people" in table.notes[0]
     assert all((out / f"{name}.png").stat().st_size > 5000 for name in ("smp", "people"))
+
+
+def test_what_was_not_asked_for_does_not_count(opinionated, toy_model, tmp_path):
+    """Beside a generic score, prompts are measured by that score alone."""
+    data = read_dataset("folder", opinionated, split="test")
+    measured = partial(measure, toy_model, TASKS["piaa"], data, tmp_path)
+    both, alone = measured(), measured(("aesthetic",))
+    assert (both.attributes, len(both.indices)) == (("aesthetic", "color"), 4)
+    assert (alone.attributes, len(alone.indices)) == (("aesthetic",), 12)
+    assert alone.photos == both.photos == 12
+
+
+def together(rank, folder, port, recipe):
+    """One of two processes that train together."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2
+    )
+    devices = Devices(torch.device("cpu"), rank, 2)
+    outcome = train(replace(recipe, out=folder / "trained"), devices=devices)
+    there = (outcome.model / "README.md").is_file()
+    result = ablate("mba", recipe, "test", [1], devices=devices)
+    (folder / f"{rank}.json").write_text(json.dumps([there, len(result.tables)]))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="gloo")
+def test_of_several_processes_the_first_measures_and_none_is_ahead_of_the_model(
+    rare, toy_model, tmp_path
+):
+    arguments = made_runs.arguments("fiaa", epochs=0)
+    recipe = made_runs.recipe("fiaa", rare, toy_model, tmp_path / "runs", arguments=arguments)
+    torch.multiprocessing.spawn(together, (tmp_path, free_port(), recipe), nprocs=2)
+    found = [json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1)]
+    assert found == [[True, 2], [True, 0]]
+    assert (tmp_path / "runs/mba.png").stat().st_size > 5000
 
 
 def test_prompts_belong_to_people(rare, toy_model, tmp_path):

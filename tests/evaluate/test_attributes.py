@@ -22,6 +22,7 @@ from aesmamba_sdk.evaluate.attributes import (
     giaa,
 )
 from aesmamba_sdk.evaluate.data import Scored, read_data, score_dataset
+from aesmamba_sdk.scores import Scale
 from tests import toy
 from tests.train.datasets import made
 
@@ -142,6 +143,76 @@ def test_a_command_prints_tables_or_json(tad66k, toy_model):
     found = record["tables"][0]["rows"][0]["SRCC"]["value"]
     assert f"{found:.3f} [" in run("table")
     assert f"| aesthetic | {found:.3f} [" in run("markdown")
+
+
+@pytest.fixture
+def rated(tmp_path):
+    """A folder that is called like a dataset: photos from dark to bright, scored on 1-10."""
+    folder = tmp_path / "aadb"
+    photos = toy.write_photos(folder, 10)
+
+    def write(header="image,score", rest=lambda i: ""):
+        rows = [f"{path.name},{1 + i}{rest(i)}" for i, path in enumerate(photos)]
+        made.text(folder / "labels.csv", f"{header},split", *(f"{row},test" for row in rows))
+        return folder
+
+    return write
+
+
+def evaluate(protocol, folder, model, *more):
+    """The record of a command on a folder, or what it says."""
+    arguments = [protocol, "--data", f"folder={folder}", "--scale", "1-10", "--model", model, *more]
+    result = CliRunner().invoke(main, ["evaluate", *map(str, arguments), "--format", "json"])
+    assert result.exit_code in (0, 2), result.output
+    return json.loads(result.stdout) if result.exit_code == 0 else result.stderr
+
+
+def test_a_folder_is_measured_on_the_scale_it_was_scored_on(sdk, rated, toy_model):
+    record = evaluate("giaa", rated(), toy_model)
+    assert record["settings"]["photos"] == 10
+    data = read_data(f"folder={rated()}", scale=Scale(1, 10))
+    photos = score_dataset(sdk.backbone, data, lambda *told: None)
+    assert photos.labels[:, 0].tolist() == pytest.approx([1 + 4 * i / 9 for i in range(10)])
+    assert photos.good == pytest.approx(3), "no custom of AADB's, which is on 0-1"
+
+
+def test_robustness_takes_the_photos_of_a_folder_on_any_scale(rated, toy_model):
+    assert evaluate("robustness", rated(), toy_model)["settings"]["photos"] == 10
+
+
+def test_attributes_without_labels_are_left_out(rated, toy_model):
+    folder = rated("image,score,light,color", lambda i: f",,{1 + i}")
+    rows = evaluate("fiaa", folder, toy_model)["tables"][0]["rows"]
+    assert [row["attribute"] for row in rows] == ["aesthetic", "color", "mean"]
+
+
+def test_an_attribute_with_a_single_label_has_figures(rated, toy_model):
+    folder = rated("image,score,color", lambda i: "," if i else ",3")
+    rows = evaluate("fiaa", folder, toy_model)["tables"][0]["rows"]
+    assert rows[1]["accuracy"]["value"] in (0, 1)
+
+
+@pytest.mark.parametrize("color", ["image,score", "image,score,color"])
+def test_fiaa_needs_an_attribute_beside_the_score(rated, toy_model, color):
+    folder = rated(color, lambda i: "," if "color" in color else "")
+    said = "fiaa compares other attributes with aesthetic; the model and the data share aesthetic"
+    assert said in evaluate("fiaa", folder, toy_model)
+
+
+def test_giaa_needs_the_score_itself():
+    with pytest.raises(DatasetError, match="nothing to compare for aesthetic"):
+        giaa(scored().only("color"), 0, data="folder")
+
+
+def test_photos_that_cannot_be_used_are_all_named_or_skipped(rated, toy_model):
+    folder = rated()
+    for i, photo in enumerate(sorted(folder.glob("*.png"))[:2]):
+        photo.unlink() if i else photo.write_bytes(b"no photo")
+    told = evaluate("giaa", folder, toy_model)
+    assert "2 of 10 photos of aadb-test cannot be used" in told
+    assert "row 3" in told
+    record = evaluate("giaa", folder, toy_model, "--skip-unusable")
+    assert (record["settings"]["photos"], record["settings"]["skipped"]) == (8, 2)
 
 
 def test_what_is_no_dataset_is_told(sdk, tmp_path):

@@ -44,6 +44,13 @@ def test_a_seed_gives_the_same_interval_again_and_another_seed_another():
     assert first == again != other
 
 
+def test_resamples_that_tell_nothing_do_not_count():
+    """Of ten rows one tells anything; a third of the resamples have it not."""
+    x = np.array([7.0] + [np.nan] * 9)
+    (found,) = bootstrap(lambda rows: np.nan if np.isnan(x[rows]).all() else 7.0, 10, seed=0)
+    assert (found.low, found.value, found.high) == (7, 7, 7)
+
+
 def test_an_empty_sample_is_refused():
     with pytest.raises(ValueError, match="empty sample"):
         bootstrap(lambda rows: 0.0, 0, seed=0)

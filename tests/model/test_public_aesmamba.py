@@ -73,17 +73,16 @@ def test_a_public_v_file_scores_by_the_public_formula(tmp_path):
         torch.testing.assert_close(model(images).scores, expected)
 
 
-def test_a_public_p_file_brings_its_text_encoder_and_fusion(tmp_path):
-    _, state = vanilla_encoder("img_feature")
-    for name in ("aesthetic", "dof", "willingToShare"):
-        state |= head(f"multi_attr_pred_head.{name}_head")
-    text = TextConfig(30, WIDTH, 1, 1, 16, 12, pooler=True)
+TEXT = TextConfig(30, WIDTH, 1, 1, 16, 12, pooler=True)
+
+
+def text_parts() -> dict[str, Tensor]:
+    """A text encoder and a fusion."""
     encoder = VMambaConfig.vanilla((1, 1), WIDTH // 2)
-    donor = AesMamba(AesMambaConfig(encoder=encoder, text=text))
+    donor = AesMamba(AesMambaConfig(encoder=encoder, text=TEXT))
     assert donor.text is not None
     assert donor.fusion is not None
-    for key, value in donor.text.bert.state_dict().items():
-        state[f"text_backbone.bert_model.{key}"] = value
+    state = {f"text_backbone.bert_model.{k}": v for k, v in donor.text.bert.state_dict().items()}
     public = {
         "to_q": "cross_attention.to_q",
         "to_kv": "cross_attention.to_kv",
@@ -97,15 +96,30 @@ def test_a_public_p_file_brings_its_text_encoder_and_fusion(tmp_path):
     for key, value in donor.fusion.state_dict().items():
         module, parameter = key.split(".")
         state[f"attrInject.{public[module]}.{parameter}"] = torch.randn_like(value)
+    return state
+
+
+def test_a_public_p_file_brings_its_text_encoder_and_fusion(tmp_path):
+    _, state = vanilla_encoder("img_feature")
+    for name in ("aesthetic", "dof", "willingToShare"):
+        state |= head(f"multi_attr_pred_head.{name}_head")
+    state |= text_parts()
     torch.save(state, tmp_path / "user.pth")
     model = load_public_aesmamba(tmp_path / "user.pth", name="user")
     assert model.config.attributes == ("aesthetic", "depth_of_field", "willingness_to_share")
-    assert model.config.text == text
+    assert (model.config.text, model.config.reads) == (TEXT, "prompt")
     assert model.fusion is not None
     expected = state["attrInject.ffn.fc1.weight"]
     torch.testing.assert_close(model.fusion.fc1.weight.detach(), expected)
     ids = torch.randint(1, 30, (2, 5))
     assert model(torch.randn(2, 3, 32, 32), ids, torch.ones_like(ids)).scores.shape == (2, 3)
+
+
+def test_a_public_m_file_reads_captions(tmp_path):
+    _, state = vanilla_encoder("img_model")
+    torch.save(state | head("pred_head.aesthetic_head") | text_parts(), tmp_path / "m.pth")
+    config = load_public_aesmamba(tmp_path / "m.pth", name="m").config
+    assert (config.text, config.reads) == (TEXT, "caption")
 
 
 def test_a_distribution_file_gets_the_scale_of_its_bins(tmp_path):

@@ -173,6 +173,17 @@ def test_cross_scan_gradients_equal_autograd_through_the_definition(engine):
         assert worst(got, want) < 5e-6
 
 
+def test_autocast_rounds_nothing_inside_the_scan(engine):
+    args, size = [t.requires_grad_() for t in image_problem((5, 7), rank=8)], (5, 7)
+    with torch.autocast("cpu", torch.bfloat16):
+        y = cross_selective_scan(*args, size)
+    assert worst(y, sequential_cross_scan(*args, size)) < 1e-6
+    grads = torch.autograd.grad(y.square().sum(), args)
+    expected = torch.autograd.grad(sequential_cross_scan(*args, size).square().sum(), args)
+    for got, want in zip(grads, expected, strict=True):
+        assert worst(got, want) < 5e-6
+
+
 def test_merging_undoes_scanning():
     x = torch.randn(2, 15, 3)
     torch.testing.assert_close(merge_directions(cross_scan(x, (5, 3)), (5, 3)), 4 * x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 
 import numpy as np
@@ -32,6 +33,13 @@ def run(folder, devices) -> dict[str, torch.Tensor]:
     return trainer.model.state_dict()
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def work(rank, folder, port):
     torch.set_num_threads(1)
     torch.distributed.init_process_group(
@@ -45,12 +53,7 @@ def work(rank, folder, port):
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="gloo")
 def test_two_processes_learn_what_one_learns(tmp_path):
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    torch.multiprocessing.spawn(work, (tmp_path, port), nprocs=2)
+    torch.multiprocessing.spawn(work, (tmp_path, free_port()), nprocs=2)
     first, second = (torch.load(tmp_path / f"rank{i}.pt", weights_only=True) for i in (0, 1))
     one = run(tmp_path / "one", Devices(torch.device("cpu")))
     for name, value in one.items():

@@ -87,6 +87,15 @@ def test_a_restored_state_goes_on_as_if_nothing_had_happened(model, kind):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_a_restored_state_leaves_the_decay_as_it_is_now(model, kind):
+    before, after = (Optimizers([model], kind, 1e-2, decay) for decay in (0.1, 0.3))
+    give_gradients(model, 0)
+    before.step()
+    after.load_state_dict(before.state_dict())
+    assert {group["weight_decay"] for group in after.param_groups} == {0.3, 0.0}
+
+
 def test_a_state_of_other_optimizers_is_refused(model):
     state = Optimizers([model], "adamw", 1e-2, 0.1).state_dict()
     with pytest.raises(ValueError, match="parameter group"):

@@ -19,8 +19,10 @@ from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.train.datasets import read_dataset
 from aesmamba_sdk.train.recipe import train
 from aesmamba_sdk.train.start import Start
+from aesmamba_sdk.train.tasks import TASKS, gather
 from tests import toy
 from tests.train import made_runs
 from tests.train.made_runs import stars
@@ -212,6 +214,55 @@ def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
     train(recipe)
     with pytest.raises(SetupError, match="holds another run: its task is giaa, not fiaa"):
         train(dataclasses.replace(recipe, task="fiaa"))
+
+
+def test_another_seed_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
+    """It would draw other photos for validation: some of them were learned from."""
+
+    def run(seed):
+        arguments = made_runs.arguments("giaa", epochs=0, seed=seed)
+        out = tmp_path / "run"
+        return train(made_runs.recipe("giaa", bright, toy_model, out, arguments=arguments))
+
+    run(1)
+    with pytest.raises(SetupError, match="holds another run: its seed is 1, not 2"):
+        run(2)
+    file = tmp_path / "run/run.json"
+    before = {k: v for k, v in json.loads(file.read_text()).items() if k != "seed"}
+    file.write_text(json.dumps(before))
+    assert run(1).model.is_dir(), "as earlier versions wrote it"
+
+
+@pytest.mark.parametrize("task", ["giaa", "miaa", "piaa"])
+def test_a_run_goes_on_without_photos_that_cannot_be_used(
+    task, bright, captioned, opinionated, toy_model, tmp_path
+):
+    data = {"giaa": bright, "miaa": captioned, "piaa": opinionated}[task]
+    (data / "7.png").unlink()
+    (data / "8.png").write_bytes(b"no photo")
+    arguments = made_runs.arguments(task, epochs=0)
+    recipe = made_runs.recipe(task, data, toy_model, tmp_path / "run", arguments=arguments)
+    with pytest.raises(DatasetError, match=r"2 of (120|60) photos") as caught:
+        train(recipe)
+    assert "7.png" in str(caught.value)
+    assert "8.png" in str(caught.value)
+    outcome = train(dataclasses.replace(recipe, skip_unusable=True))
+    assert outcome.skipped == 2
+    if task != "piaa":
+        assert outcome.examples + outcome.held_out == 118
+
+
+def test_ratings_stay_with_their_photos_where_others_are_skipped(opinionated, tmp_path):
+    (opinionated / "0.png").unlink()
+    dataset = read_dataset("folder", opinionated)
+    photos = gather(TASKS["piaa"], dataset, tmp_path, 8, skip_unusable=True).photos
+    given = {(dataset.samples[r.sample].image, r.user): r.scores[0] for r in dataset.ratings}
+    assert len(photos) == len(given) - 10
+    for i, (name, user) in enumerate(zip(photos.names, photos.people, strict=True)):
+        pixels, scores = photos.batch(np.array([i]))
+        assert scores.item() == pytest.approx(given[name, user])
+        plain = np.asarray(load_photo(opinionated / name).image)[0, 0]
+        assert pixels[0, :, 0, 0].tolist() == plain.tolist()
 
 
 def test_a_mistyped_option_does_not_keep_the_folder(bright, toy_model, tmp_path):

@@ -18,6 +18,7 @@ from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
 from aesmamba_sdk.train import tasks
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet
+from aesmamba_sdk.train.devices import Devices
 from aesmamba_sdk.train.judge import View
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.losses import (
@@ -103,6 +104,18 @@ def test_a_killed_run_continues_exactly(tmp_path):
     again.run()
     for name, value in whole.model.state_dict().items():
         torch.testing.assert_close(again.model.state_dict()[name], value, rtol=0, atol=0)
+
+
+def test_a_clip_of_0_limits_no_gradient(tmp_path):
+    steps = []
+    for clip in (0.0, math.inf):
+        run = trainer(tmp_path / str(clip), dataclasses.replace(ARGUMENTS, clip=clip))
+        weight = run.model.heads.heads["aesthetic"].score[0].weight
+        before = weight.detach().clone()
+        run._train_step()
+        steps.append(weight.detach() - before)
+    assert steps[0].any()
+    torch.testing.assert_close(*steps, rtol=0, atol=0)
 
 
 def test_the_weights_that_ranked_validation_photos_best_are_kept(tmp_path):
@@ -210,6 +223,24 @@ def test_a_teacher_is_not_asked_what_a_ruined_photo_is_worth(tmp_path):
     losses = trainer(tmp_path, arguments, flatterer)._train_step()
     assert losses["soft_targets"] == 0
     assert losses["mse"] > 0
+
+
+def test_a_step_computes_where_the_model_is(tmp_path, monkeypatch):
+    """``meta`` stands for a GPU: it refuses what lies elsewhere, too."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: contextlib.nullcontext())  # has no meta
+
+    def teacher(images: Tensor) -> View:
+        scores = images.new_full((len(images), 2), 3.0)
+        return View({8: images[..., ::8, ::8]}, scores, images.mean((2, 3)))
+
+    torch.manual_seed(0)
+    photos, meta = bright_is_beautiful(64, 0), Devices(torch.device("meta"))
+    learned = {"distillation": 1.0, "features": 1.0, "soft_targets": 1.0}
+    arguments = dataclasses.replace(ARGUMENTS, blended=0.5, softened=0.4, **learned)
+    run = Trainer(AesMamba(CONFIG), photos, photos, tmp_path, arguments, teacher, devices=meta)
+    losses = run._losses(*run._batch(0))
+    assert losses.keys() >= learned.keys()
+    assert {loss.device.type for loss in losses.values()} == {"meta"}
 
 
 def light(images: Tensor) -> View:

@@ -14,13 +14,16 @@ from aesmamba_sdk.cli.evaluate.options import (
     protocol_options,
 )
 from aesmamba_sdk.cli.output import progress_bar
+from aesmamba_sdk.cli.train import skip_option
 
 if TYPE_CHECKING:
     from aesmamba_sdk.evaluate.report import Result
+    from aesmamba_sdk.scores import Scale
 
 
 @click.command()
 @data_options("para")
+@skip_option
 @protocol_options
 def giaa(**options: Any) -> None:
     """GIAA: the generic score against what people say on average.
@@ -31,6 +34,7 @@ def giaa(**options: Any) -> None:
     \b
     Example:
       aesmamba evaluate giaa --data para=./para
+      aesmamba evaluate giaa --data folder=./photos --scale 1-10 --model runs/mine/model
     """
     from aesmamba_sdk.evaluate.attributes import giaa as protocol
 
@@ -39,6 +43,7 @@ def giaa(**options: Any) -> None:
 
 @click.command()
 @data_options("para")
+@skip_option
 @protocol_options
 def fiaa(**options: Any) -> None:
     """FIAA: every attribute's score.
@@ -61,6 +66,8 @@ def _run(
     *,
     data: str,
     split: str | None,
+    scale: Scale | None,
+    skip_unusable: bool,
     seed: int,
     form: ReportFormat | None,
     model: str | None,
@@ -70,15 +77,17 @@ def _run(
     from aesmamba_sdk.evaluate.data import read_data, score_dataset
     from aesmamba_sdk.sdk import AesMamba
 
-    dataset = read_data(data, split)
+    dataset = read_data(data, split, scale)
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
-        scored = score_dataset(sdk.backbone, dataset, progress)
+        scored = score_dataset(sdk.backbone, dataset, progress, skip_unusable=skip_unusable)
         model_id = sdk.backbone.id
     result = protocol(scored, seed, data=data.partition("=")[0])
     result.settings = {
         "model": model_id,
         "data": dataset.name,
-        "photos": len(dataset),
+        "photos": len(scored),
         "seed": seed,
     }
+    if skipped := len(dataset) - len(scored):
+        result.settings["skipped"] = skipped
     print_result(result, form)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from aesmamba_sdk.cli.output import console, model_options
+from aesmamba_sdk.cli.output import ScaleType, console, model_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.evaluate.report import Result
@@ -37,9 +37,12 @@ def format_option(command: Command) -> Command:
 
 
 def data_options(default: str) -> Callable[[Command], Command]:
-    """``--data`` and ``--split``."""
+    """``--data``, ``--split`` and ``--scale``."""
 
     def add(command: Command) -> Command:
+        command = click.option(
+            "--scale", type=ScaleType(), help="Range of the scores of a folder; 1-5 by default."
+        )(command)
         command = click.option("--split", help="Of the dataset. Default: the photos to test on.")(
             command
         )

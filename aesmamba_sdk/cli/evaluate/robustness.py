@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from aesmamba_sdk.runs import Progress
+    from aesmamba_sdk.scores import Scale
     from aesmamba_sdk.train.datasets import Dataset
 
 _SOME_FAILED = 1
@@ -37,6 +38,7 @@ def robustness(
     samples: bool,
     data: str,
     split: str | None,
+    scale: Scale | None,
     seed: int,
     form: ReportFormat | None,
     model: str | None,
@@ -66,7 +68,7 @@ def robustness(
             files = [*(photograph_files() if samples else ()), *iter_photos(photos)]
             images = _from_files(files, failed, progress)
         else:
-            dataset = read_data(data, split)
+            dataset = read_data(data, split, scale)
             named, images = dataset.name, _from_dataset(dataset, progress)
         result = protocol(sdk.backbone, images, seed)
         result.settings = {"model": sdk.backbone.id, "data": named, **result.settings, "seed": seed}

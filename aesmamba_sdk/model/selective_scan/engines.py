@@ -6,7 +6,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache
 
@@ -66,7 +66,7 @@ class ScanEngine(ABC):
         u = cross_scan(x, size)  # (B, 4, D, L)
         per_direction = _order_projections(x_dbl, size)  # (B, 4, R+2N, L)
         dt, B, C = per_direction.split([rank, state, state], dim=2)
-        delta = torch.einsum("bkrl,kdr->bkdl", dt, dt_weight)
+        delta = _step_sizes(dt, dt_weight)
         y = self.scan(
             u.flatten(1, 2),
             delta.flatten(1, 2),
@@ -78,6 +78,19 @@ class ScanEngine(ABC):
             True,
         )
         return merge_directions(y.unflatten(1, u.shape[1:3]), size)
+
+
+def _step_sizes(dt: Tensor, dt_weight: Tensor) -> Tensor:
+    """Δ before its bias, (B, 4, D, L), of (B, 4, R, L), as precise as the states it moves."""
+    wide = torch.promote_types(dt.dtype, torch.float32)
+    with _without_autocast(dt.device):  # it would round the product
+        return torch.einsum("bkrl,kdr->bkdl", dt.to(wide), dt_weight.to(wide))
+
+
+def _without_autocast(device: torch.device) -> AbstractContextManager[None]:
+    if not torch.amp.is_autocast_available(device.type):  # e.g. meta
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def _order_projections(x_dbl: Tensor, size: tuple[int, int]) -> Tensor:

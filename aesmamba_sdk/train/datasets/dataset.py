@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,14 +16,16 @@ from torch import Tensor
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.model.preprocess import squash
 from aesmamba_sdk.profiles.traits import Traits
+from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.data import PhotoSet
-from aesmamba_sdk.train.datasets.images import Images
+from aesmamba_sdk.train.datasets.images import UNUSABLE, Images
+from aesmamba_sdk.train.datasets.pixels import Loaded, decoded
 from aesmamba_sdk.train.losses import category_counts
 
 _PIXELS = "small photos enlarged"
 """How photos are squashed; whoever changes it orphans the pixels that were kept before."""
-_AHEAD = 256  # photos that are decoded before the first of them is wanted
+_NAMED = 20  # unusable photos of which the message tells each
 
 NO_VOTES: Mapping[str, tuple[float, ...]] = {}
 
@@ -100,6 +100,7 @@ class Dataset:
         images: where they lie.
         ratings: by individual people, where they are known.
         people: traits of those people.
+        reader: the name under which it was read, if it has one.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Dataset:
     images: Images
     ratings: tuple[Rating, ...] = ()
     people: Mapping[str, Traits] = field(default_factory=dict)
+    reader: str = ""
 
     def __post_init__(self) -> None:
         if not self.samples:
@@ -160,9 +162,29 @@ class Dataset:
         )
         return replace(self, samples=tuple(self.samples[row] for row in rows), ratings=ratings)
 
-    def photo_set(
-        self, cache: Path, side: int, progress: Callable[[str, int, int], None] | None = None
-    ) -> PhotoSet:
+    def usable_rows(self, unusable: Mapping[int, str], *, skip: bool) -> list[int]:
+        """Rows of the samples whose photos can be used.
+
+        Args:
+            unusable: rows of the others to why they cannot.
+            skip: go on without those, if any are left.
+
+        Raises:
+            DatasetError: there are others, and they are not to be skipped; it names them.
+        """
+        rows = [row for row in range(len(self)) if row not in unusable]
+        if len(rows) == len(self) or (skip and rows):
+            return rows
+        named = list(unusable.values())[:_NAMED]
+        if len(unusable) > _NAMED:
+            named.append(f"and {len(unusable) - _NAMED} more")
+        raise DatasetError(
+            f"{len(unusable)} of {len(self)} photos of {self.name} cannot be used; repair them, or "
+            "go on without them (--skip-unusable):\n" + "\n".join(named),
+            code=UNUSABLE,
+        )
+
+    def photo_set(self, cache: Path, side: int, progress: Progress | None = None) -> PhotoSet:
         """Every photo at side x side pixels, for the training loop.
 
         Args:
@@ -171,42 +193,40 @@ class Dataset:
             progress: is told ``"photos"``, how many are decoded, and of how many.
 
         Raises:
-            DatasetError: a photo is missing or unreadable.
+            DatasetError: photos are missing or unreadable; it names them.
         """
-        names = tuple(sample.image for sample in self.samples)
-        return PhotoSet(names, self._pixels(cache, side, progress), self.scores())
+        return self.usable(cache, side, progress)[1]
 
-    def _pixels(
-        self, cache: Path, side: int, progress: Callable[[str, int, int], None] | None
-    ) -> NDArray[np.uint8]:
+    def usable(
+        self, cache: Path, side: int, progress: Progress | None = None, *, skip: bool = False
+    ) -> tuple[Dataset, PhotoSet]:
+        """The samples whose photos can be used, and these as :meth:`photo_set` gives them.
+
+        Args:
+            skip: go on without the others. Those that could not be used once stay out, so that a
+                run goes on with the same photos, until they are asked for without ``skip``.
+
+        Raises:
+            DatasetError: as :meth:`usable_rows` says.
+        """
+        pixels, unusable = self._decoded(cache, side, progress, retry=not skip)
+        rows = self.usable_rows(unusable, skip=skip)
+        photos = PhotoSet(tuple(s.image for s in self.samples), pixels, self.scores())
+        return self.subset(rows), photos.subset(rows)
+
+    def _decoded(
+        self, cache: Path, side: int, progress: Progress | None, *, retry: bool
+    ) -> tuple[NDArray[np.uint8], dict[int, str]]:
         names = "\n".join(
             [_PIXELS, str(self.images.roots), *(sample.image for sample in self.samples)]
         )
         digest = hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
-        finished = cache / f"{self.name}-{side}-{digest}.npy"
-        if not finished.exists():
-            cache.mkdir(parents=True, exist_ok=True)
-            partial = finished.with_suffix(".partial.npy")
-            shape = (len(self), side, side, 3)
-            array = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
-            for i, photo in enumerate(self._squares(side)):
-                array[i] = photo
-                if progress is not None:
-                    progress("photos", i + 1, len(self))
-            self.images.close()
-            array.flush()
-            partial.replace(finished)
-        pixels: NDArray[np.uint8] = np.load(finished, mmap_mode="r")
-        return pixels
+        file = cache / f"{self.name}-{side}-{digest}.npy"
 
-    def _squares(self, side: int) -> Iterator[NDArray[np.uint8]]:
-        """Every photo, squashed, in order; some are decoded at once."""
+        def load(row: int) -> Loaded:
+            image = self.images.attempt(self.samples[row].image, self.samples[row].row)
+            return image if isinstance(image, DatasetError) else np.asarray(squash(image, side))
 
-        def decode(sample: Sample) -> NDArray[np.uint8]:
-            image = self.images.load(sample.image, sample.row)
-            return np.asarray(squash(image, side))
-
-        yield decode(self.samples[0])  # opens what all others share
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(1, len(self), _AHEAD):
-                yield from pool.map(decode, self.samples[start : start + _AHEAD])
+        found = decoded(file, (len(self), side, side, 3), load, progress, retry=retry)
+        self.images.close()
+        return found

@@ -10,6 +10,9 @@ from PIL import Image
 from aesmamba_sdk.errors import DatasetError, PhotoError
 from aesmamba_sdk.photos import load_photo
 
+UNUSABLE = "dataset_photo"
+"""Code of the error of one photo; others are not affected."""
+
 
 class Images:
     """Photos under any of some folders.
@@ -44,8 +47,17 @@ class Images:
         except (PhotoError, zipfile.BadZipFile) as error:
             raise DatasetError(
                 f"{row}: the photo {name} cannot be used: {error}; expected a readable image",
-                code="dataset_photo",
+                code=UNUSABLE,
             ) from error
+
+    def attempt(self, name: str, row: object) -> Image.Image | DatasetError:
+        """As :meth:`load`, but the error of a photo that cannot be used is returned."""
+        try:
+            return self.load(name, row)
+        except DatasetError as error:
+            if error.code != UNUSABLE:
+                raise
+            return error
 
     def close(self) -> None:
         """Close the archives; they open again when needed."""
@@ -65,7 +77,7 @@ class Images:
             problem = f"is ambiguous: {members}" if found else f"is not in {places} or its archives"
             raise DatasetError(
                 f"{row}: the photo {name} {problem}; expected one such photo",
-                code="dataset_photo",
+                code=UNUSABLE,
             )
         archive, member = found[0]
         return self._archives[archive].read(member)
@@ -73,10 +85,11 @@ class Images:
     def _index(self) -> dict[str, list[tuple[Path, str]]]:
         """Members by their whole paths and by every end of these."""
         if self._members is None:
-            self._members = {}
+            members: dict[str, list[tuple[Path, str]]] = {}
             for root in dict.fromkeys(self.roots):
                 for file in sorted(root.glob("*.zip")):
-                    self._add(file, self._members)
+                    self._add(file, members)
+            self._members = members  # only now: another thread would miss what is not in it yet
         return self._members
 
     def _add(self, file: Path, members: dict[str, list[tuple[Path, str]]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -55,7 +56,7 @@ def read_dataset(
     if name not in READERS:
         raise DatasetError(f"there is no dataset {name!r}; expected {', '.join(READERS)}")
     if scale is None:
-        return READERS[name](folder, split)
+        return replace(READERS[name](folder, split), reader=name)
     if name != "folder":
         raise DatasetError(f"{name} has a scale of its own; only a folder's can be declared")
-    return read_folder(folder, split, scale=scale)
+    return replace(read_folder(folder, split, scale=scale), reader=name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -98,6 +99,73 @@ def test_an_unreadable_photo_is_named_with_its_row(tad66k, content):
     assert "train.csv row 4: the photo c.jpg cannot be used" in message
     assert code == "dataset_photo"
     assert not list((tad66k / "cache").glob("*[0-9a-f].npy"))
+
+
+@pytest.fixture
+def gaps(tad66k):
+    """Of three photos the first is missing and the second damaged."""
+    (tad66k / "TAD66K/a.jpg").unlink()
+    (tad66k / "TAD66K/b.jpg").write_bytes(b"no photo")
+    return tad66k
+
+
+def test_all_photos_that_cannot_be_used_are_named_at_once(gaps):
+    message, code = failure(gaps)
+    assert message.startswith("2 of 3 photos of tad66k-train cannot be used; repair them, or go on")
+    assert "row 2: the photo a.jpg is not in" in message
+    assert "row 3: the photo b.jpg cannot be used" in message
+    assert code == "dataset_photo"
+
+
+def test_of_many_photos_that_cannot_be_used_some_are_named(tad66k):
+    rows = [f"{i}.jpg,1" for i in range(30)]
+    made.text(tad66k / "labels/merge/train.csv", "image,score", "a.jpg,1", *rows)
+    message, _ = failure(tad66k)
+    assert message.startswith("30 of 31 photos")
+    assert message.endswith("expected one such photo\nand 10 more")
+
+
+def test_a_dataset_goes_on_without_photos_that_cannot_be_used(gaps):
+    usable, photos = read_dataset("tad66k", gaps).usable(gaps / "cache", 4, skip=True)
+    assert [sample.image for sample in usable.samples] == list(photos.names) == ["c.jpg"]
+    pixels, scores = photos.batch(np.array([0]))
+    assert pixels.float().mean().item() == pytest.approx(120, abs=2)
+    assert scores.tolist() == [[pytest.approx(9.9)]]
+
+
+def test_nothing_can_be_done_without_any_photo(gaps):
+    (gaps / "TAD66K/c.jpg").unlink()
+    with pytest.raises(DatasetError, match="3 of 3 photos"):
+        read_dataset("tad66k", gaps).usable(gaps / "cache", 4, skip=True)
+
+
+def test_photos_stay_skipped_until_all_are_asked_for(gaps):
+    """Nor is any photo decoded twice, whatever could not be used beside it."""
+    dataset = read_dataset("tad66k", gaps)
+    dataset.usable(gaps / "cache", 4, skip=True)
+    made.photos(gaps / "TAD66K", "a.jpg", "b.jpg")
+    (gaps / "TAD66K/c.jpg").unlink()
+    assert dataset.usable(gaps / "cache", 4, skip=True)[1].names == ("c.jpg",)
+    photos = dataset.photo_set(gaps / "cache", 4)
+    assert photos.names == ("a.jpg", "b.jpg", "c.jpg")
+    assert photos.pixels[:, 0, 0, 0].tolist() == pytest.approx([40, 80, 120], abs=2)
+    assert [file.suffixes for file in (gaps / "cache").iterdir()] == [[".npy"]]
+
+
+def test_decoding_that_was_killed_begins_anew(gaps):
+    """Even where a list of unusable photos is left of an array that somebody removed."""
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    dataset, cache = read_dataset("tad66k", gaps), gaps / "cache"
+    dataset.usable(cache, 4, skip=True)
+    for file in cache.glob("*.npy"):
+        file.unlink()
+    with pytest.raises(KeyboardInterrupt):
+        dataset.usable(cache, 4, die, skip=True)
+    pixels, _ = dataset.usable(cache, 4, skip=True)[1].batch(np.array([0]))
+    assert pixels.float().mean().item() == pytest.approx(120, abs=2)
 
 
 def test_photos_become_squares_in_order_and_are_kept(tad66k):
