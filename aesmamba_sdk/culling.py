@@ -36,7 +36,7 @@ def chosen(
             failed.append((i, s))
         else:
             put = heapq.heappush if len(best) < top else heapq.heappushpop
-            put(best, (s.value, -i, s))
+            put(best, (s.order, -i, s))
     kept = [(-i, s) for _, i, s in best] + failed
     yield from (s for _, s in sorted(kept, key=lambda pair: pair[0]))
 
@@ -79,6 +79,8 @@ class Place:
         """
         if not photo.is_file():
             raise PlaceError(f"{photo} is no file that could be put into {self.folder}")
+        if self.folder.is_dir() and self.folder.samefile(photo.parent):
+            raise PlaceError(f"{photo} is in {self.folder} already")
         sidecars = self._sidecars.of(photo)
         number = 1
         while True:
@@ -132,9 +134,11 @@ def _names(target: Path, beside: list[tuple[Path, Path]]) -> set[str]:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as there, target.open("xb") as here:
+    with source.open("rb") as there:
+        here = target.open("xb")
         try:
-            shutil.copyfileobj(there, here, 1 << 20)
+            with here:  # a full disk may be told only when it is closed
+                shutil.copyfileobj(there, here, 1 << 20)
         except BaseException:  # an interrupted copy would look like a photo
             target.unlink()
             raise

@@ -88,3 +88,8 @@ def pretrained_folder() -> Path:
         "Install the aesmamba-sdk wheel again, or run from a full checkout.",
         code="pretrained_missing",
     )
+
+
+def printable(name: str) -> str:
+    """A file name as text: bytes that are none become a replacement character."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

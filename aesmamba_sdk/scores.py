@@ -46,6 +46,11 @@ class Scale:
     def width(self) -> float:
         return self.high - self.low
 
+    @property
+    def unit(self) -> float:
+        """What a step of 1-5 is on this scale: as far as a person's least step reaches."""
+        return self.width / 4
+
     def __contains__(self, value: float) -> bool:
         return self.low <= value <= self.high
 
@@ -95,6 +100,8 @@ class Score:
         method: how the personal model was made, e.g. ``"lora"``.
         model: id of the model, name and weight hash.
         error: why there is no score.
+        unclipped: a personal ``value`` before it was brought within ``scale``: what tells photos
+            apart that all have the highest score.
     """
 
     path: str | None
@@ -108,6 +115,14 @@ class Score:
     method: str | None = None
     model: str | None = None
     error: ScoreFailure | None = None
+    unclipped: float | None = None
+
+    @property
+    def order(self) -> float:
+        """What photos are ranked by, the higher the better; below all others with an error."""
+        if self.value is None:
+            return -math.inf
+        return self.value if self.unclipped is None else self.unclipped
 
     @property
     def ok(self) -> bool:
@@ -138,10 +153,10 @@ def ranked(scores: Iterable[Score], top: int | None = None) -> list[Score]:
 
     def scored() -> Iterator[tuple[float, int, Score]]:
         for i, score in enumerate(scores):
-            if score.value is None:
+            if score.error is not None:
                 failed.append(score)
             else:
-                yield -score.value, i, score
+                yield -score.order, i, score
 
     best = sorted(scored()) if top is None else heapq.nsmallest(top, scored())
     return [score for _, _, score in best] + failed

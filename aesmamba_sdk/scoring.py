@@ -26,7 +26,9 @@ Many, since the threads of torch and of numpy's products, alternating, get in ea
 """
 _Pairs = list[tuple[Embedded, Embedded]]
 _Row = tuple[list[float], float, float | None, float | None]
-"""Generic scores of the attributes asked for, value, std and percentile of a photo."""
+"""Generic scores of the attributes asked for, value, std and percentile of a photo.
+
+The value is not clipped to the scale."""
 
 
 @dataclass(frozen=True)
@@ -108,12 +110,13 @@ class Scoring:
         percentile: float | None,
     ) -> Score:
         config = self.backbone.config
+        within = config.scale.clip(value)
         method = None
         if self.user is not None:
             method = "generic" if self.personal is None else self.personal.record.method
         return Score(
             path=path,
-            value=value,
+            value=within,
             scale=config.scale,
             percentile=percentile,
             attributes=dict(zip(config.attributes, generic, strict=True))
@@ -124,6 +127,7 @@ class Scoring:
             std=std,
             method=method,
             model=self.backbone.id,
+            unclipped=None if value == within else value,
         )
 
     def _failure(self, shared: Embedded, own: Embedded) -> Score:

@@ -6,7 +6,7 @@ Nothing heavy is loaded before it is needed; one object may be shared between th
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import EVERYTHING, Selection, expand
 from aesmamba_sdk.runs import Progress
-from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score, ranked
+from aesmamba_sdk.scores import UNIT_SCORES, Scale, Score, ScoreFailure, ranked
 
 if TYPE_CHECKING:
     import torch
@@ -272,6 +272,7 @@ class AesMamba:
 
         Raises:
             SetupError: there are no photos or too many for a page, or it cannot be written.
+            PhotoError: none of the photos can be scored; an earlier page stays.
             UserNotFoundError, PersonalizeError: as for :meth:`score_many`.
         """
         from aesmamba_sdk.pages.report import write_report
@@ -365,9 +366,9 @@ class AesMamba:
 
         Args:
             user: who must exist.
-            photo: as for :meth:`score`. Of one in memory the feature is kept in the cache of
-                embeddings, not the photo: another encoder, or methods that read photos again,
-                leave such a rating out.
+            photo: as for :meth:`score`. Of one in memory the feature is kept with the
+                rating, not the photo: another encoder, or methods that read photos again, leave
+                such a rating out.
             score: on ``scale``.
             name: what a photo in memory is called in lists.
             source, group: as in :class:`Rating`.
@@ -430,6 +431,9 @@ class AesMamba:
         photos: str | os.PathLike[str] | Iterable[PhotoSource],
         count: int = 10,
         selection: Selection = EVERYTHING,
+        *,
+        failed: Callable[[ScoreFailure], None] | None = None,
+        progress: Progress | None = None,
     ) -> list[Suggestion]:
         """Which photos to rate next, so that these ratings teach most about all the others.
 
@@ -439,13 +443,15 @@ class AesMamba:
                 passed over.
             count: how many.
             selection: which files of folders to take.
+            failed: told of each photo that was passed over, and why.
+            progress: called with (what, done, 0) after each photo.
 
         Raises:
             UserNotFoundError: no such user.
         """
         from aesmamba_sdk.house.suggesting import suggest
 
-        return suggest(self._house, user, expand(photos, selection), count)
+        return suggest(self._house, user, expand(photos, selection), count, failed, progress)
 
     def remove_user(self, name: str) -> None:
         """Remove a person: traits, ratings and personal models, on disk as well.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from aesmamba_sdk.culling import Place, chosen
 from aesmamba_sdk.errors import PlaceError
-from aesmamba_sdk.scores import UNIT_SCORES, Score, ScoreFailure
+from aesmamba_sdk.scores import UNIT_SCORES, Score, ScoreFailure, ranked
 
 
 def scored(*values):
@@ -32,6 +34,12 @@ def test_the_best_so_many_stay_in_order_the_earlier_of_equal_ones():
     assert paths(chosen(scores, top=3)) == ["0.jpg", "1.jpg", "2.jpg", "4.jpg"]
     assert paths(chosen(scores, top=9)) == paths(scores)
     assert paths(chosen(scores, top=3, min_score=3.5)) == ["1.jpg", "2.jpg", "4.jpg"]
+
+
+def test_of_scores_at_the_end_of_the_scale_the_higher_before_it_is_kept():
+    scores = [Score(f"{i}.jpg", 5.0, UNIT_SCORES, unclipped=u) for i, u in enumerate((5.1, 5.3))]
+    assert paths(chosen(scores, top=1)) == ["1.jpg"]
+    assert paths(ranked(scores)) == ["1.jpg", "0.jpg"]
 
 
 @pytest.fixture
@@ -88,9 +96,32 @@ def test_planning_alone_does_nothing_but_keeps_names_apart(library, tmp_path):
     assert not (tmp_path / "best").exists()
 
 
+@pytest.mark.skipif(os.name != "posix", reason="sizes of files have no limit elsewhere")
+@pytest.mark.parametrize("size", [5000, 3_000_000])
+def test_of_a_copy_that_fails_nothing_is_left(library, tmp_path, size):
+    """Small files are written when they are closed, large ones before."""
+    import resource
+
+    photo = library / "b" / "IMG.jpg"
+    photo.write_bytes(bytes(size))
+    place = Place(tmp_path / "best")
+    placement = place.plan(photo)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(PlaceError, match="cannot be put"):
+            place.put(placement)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list((tmp_path / "best").iterdir()) == []
+
+
 def test_what_cannot_be_put_is_named(library, tmp_path):
     with pytest.raises(PlaceError, match=r"gone\.jpg"):
         Place(tmp_path).plan(library / "gone.jpg")
+    for link in (False, True):
+        with pytest.raises(PlaceError, match="already"):
+            Place(library / "a", link=link).plan(library / "a" / "IMG.jpg")
     (tmp_path / "file").touch()
     place = Place(tmp_path / "file")
     with pytest.raises(PlaceError, match="cannot be put"):

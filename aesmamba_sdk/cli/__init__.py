@@ -1,20 +1,23 @@
 """The command line: one file a noun, every command a thin layer over the SDK.
 
 Nothing heavy is imported before a command needs it. Exit codes: 0 all done; 1 some or all photos
-failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C.
+failed; 2 wrong usage or set-up; 130 stopped by Ctrl-C. Whoever stops reading, as ``| head`` does,
+ends it quietly, with 0.
 """
 
 from __future__ import annotations
 
 import atexit
+import codecs
 import errno
 import gc
 import os
 import platform
+import select
 import sys
 import warnings
 from contextlib import suppress
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -24,6 +27,7 @@ from aesmamba_sdk.cli.doctor import doctor
 from aesmamba_sdk.cli.evaluate import evaluate
 from aesmamba_sdk.cli.explain import explain
 from aesmamba_sdk.cli.model import model
+from aesmamba_sdk.cli.output import tell
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.rate import rate
 from aesmamba_sdk.cli.ratings import ratings
@@ -35,10 +39,13 @@ from aesmamba_sdk.cli.train import train
 from aesmamba_sdk.cli.user import user
 from aesmamba_sdk.errors import AesMambaError, PhotoError
 
+_DONE = 0
 _PHOTO_FAILED = 1
 _USAGE_OR_SETUP = 2
 _INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_TOLD = (*_FULL, errno.EACCES)
+_SHOWN_ANYHOW = "aesmamba.shown-anyhow"
 _RARELY = (10_000, 20, 20)
 
 
@@ -52,23 +59,56 @@ class _Commands(click.Group):
             finally:
                 sys.stdout.flush()  # a full disk is told now, not by the interpreter as it ends
         except AesMambaError as error:
-            click.echo(f"Error: {error}", err=True)
+            tell(f"Error: {error}")
             context.exit(_PHOTO_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
         except OSError as error:
-            if error.errno not in _FULL:
+            if error.errno == errno.EPIPE and (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
+                _drop(sys.stdout, sys.stderr)
+                context.exit(_DONE)
+            if error.errno not in _TOLD:
                 raise
-            _drop_output()
-            click.echo(f"Error: {error.filename or 'the output'}: {error.strerror}", err=True)
+            if error.errno in _FULL:
+                _drop(sys.stdout)
+            tell(f"Error: {error.filename or 'the output'}: {error.strerror}")
             context.exit(_USAGE_OR_SETUP)
-        except KeyboardInterrupt as stopped:
+        except (KeyboardInterrupt, click.Abort) as stopped:
+            if not _is_interrupt(stopped):
+                raise
             click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
             context.exit(_INTERRUPTED)
 
 
-def _drop_output() -> None:
+def _is_unread(stream: TextIO) -> bool:
+    """Whether its reader has gone; pipes to processes of our own may break as well."""
+    if not hasattr(select, "poll"):
+        return True
+    poll = select.poll()
+    poll.register(stream, 0)  # errors alone
+    return bool(poll.poll(0))
+
+
+def _is_interrupt(stopped: BaseException) -> bool:
+    """Whether it was Ctrl-C; questions of click's abort at the end of the input, too."""
+    return isinstance(stopped, KeyboardInterrupt) or isinstance(
+        stopped.__context__, KeyboardInterrupt
+    )
+
+
+def _drop(*streams: TextIO) -> None:
     """Let what is still buffered go nowhere: the interpreter would fail on it once more."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in streams:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _show_anyhow(error: UnicodeError) -> tuple[bytes, int]:
+    """Bytes of names that are no text as they are, and escapes of what a stream cannot hold."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    character = error.object[error.start]
+    is_byte = "\udc80" <= character <= "\udcff"
+    handler = "surrogateescape" if is_byte else "backslashreplace"
+    return character.encode("ascii", handler), error.start + 1
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -92,10 +132,12 @@ def main() -> None:
     atexit.register(gc.freeze)
     # Pillow warns of odd metadata and large photos; what cannot be used is named by ourselves.
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    codecs.register_error(_SHOWN_ANYHOW, _show_anyhow)
     for stream in (sys.stdout, sys.stderr):
-        # A file name need not be valid text; one such photo must not end the run.
+        # A file name need not be valid text, nor text that the terminal or the file can hold; one
+        # such photo must not end the run.
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="surrogateescape")
+            stream.reconfigure(errors=_SHOWN_ANYHOW)
 
 
 for _command in (

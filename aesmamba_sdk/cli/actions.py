@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,13 +12,21 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from aesmamba_sdk.cli.output import Format, progress_bar, tell, write_records, write_table
+from aesmamba_sdk.cli.output import (
+    Format,
+    a_number,
+    progress_bar,
+    tell,
+    write_records,
+    write_table,
+)
 from aesmamba_sdk.errors import AesMambaError
 from aesmamba_sdk.scores import UNIT_SCORES, Score
 from aesmamba_sdk.xmp.choices import SIDECAR_NAMES, STAR_RULES, SidecarName, StarRule
 
 if TYPE_CHECKING:
     from aesmamba_sdk.culling import Placement
+    from aesmamba_sdk.photos import Selection
     from aesmamba_sdk.xmp.write import SidecarChange
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -26,16 +35,14 @@ PLAN_COLUMNS = ("path", "action", "target", "changes", "note")
 
 
 class _Bounds(click.ParamType):  # type: ignore[type-arg]  # generic in newer clicks only
-    """Four ascending numbers."""
+    """Numbers; whether they can be bounds depends on the rule."""
 
     name = "A,B,C,D"
 
     def convert(self, value: Any, param: Any, context: Any) -> tuple[float, ...]:
-        from aesmamba_sdk.xmp.stars import checked_bounds
-
         try:
-            return checked_bounds([float(part) for part in str(value).split(",")])
-        except (ValueError, AesMambaError):
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
             self.fail(f"{value!r}: write four ascending numbers like 10,30,70,90", param, context)
 
 
@@ -59,6 +66,10 @@ class Actions:
             raise click.UsageError("--stars needs --write-xmp")
         if self.star_bounds and not self.stars:
             raise click.UsageError("--star-bounds needs --stars quantiles or --stars cuts")
+        if self.star_bounds and self.stars:
+            from aesmamba_sdk.xmp.stars import checked_bounds
+
+            checked_bounds(self.stars, self.star_bounds)
         if self.copy_to and self.link_to:
             raise click.UsageError("give --copy-to or --link-to, not both")
         if self.dry_run and not self.wanted:
@@ -67,7 +78,27 @@ class Actions:
     @property
     def wanted(self) -> bool:
         """Whether files are to be written."""
-        return bool(self.write_xmp or self.copy_to or self.link_to)
+        return bool(self.write_xmp or self.folder)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where chosen photos are put."""
+        return self.copy_to or self.link_to
+
+    def narrow(self, selection: Selection, photos: Sequence[str]) -> Selection:
+        """The same selection without the folder of chosen photos: those there were chosen before.
+
+        Raises:
+            click.UsageError: that very folder is among ``photos``.
+        """
+        if self.folder is None:
+            return selection
+        if any(_is_same(self.folder, photo) for photo in photos):
+            raise click.UsageError(
+                f"{self.folder} is to be searched for photos, so they cannot be put there: name "
+                "another folder, which may be within it"
+            )
+        return dataclasses.replace(selection, without=(os.fspath(self.folder),))
 
     def watch(self, scores: Iterable[Score]) -> Iterator[Score]:
         """The same scores; their values are remembered where stars are shared out by rank."""
@@ -81,7 +112,7 @@ class Actions:
         good = [s for s in scores if s.value is not None and s.path is not None]
         plan: list[dict[str, Any]] = []
         failed = self._write_sidecars(good, plan) if self.write_xmp else 0
-        if self.copy_to or self.link_to:
+        if self.folder:
             failed += self._put(good, plan)
         if self.dry_run:
             _show(plan, form)
@@ -113,9 +144,8 @@ class Actions:
     def _put(self, scores: Sequence[Score], plan: list[dict[str, Any]]) -> int:
         from aesmamba_sdk.culling import Place
 
-        folder = self.copy_to or self.link_to
-        assert folder is not None
-        place, count = Place(folder, link=self.link_to is not None), _Count()
+        assert self.folder is not None
+        place, count = Place(self.folder, link=self.link_to is not None), _Count()
         verb = "link" if place.link else "copy"
         with progress_bar() as progress:
             for done, s in enumerate(scores, 1):
@@ -128,7 +158,7 @@ class Actions:
                     count.add(action)
                 progress(f"{verb} photos", done, len(scores))
         done_word = "linked" if place.link else "copied"
-        self._tell(f"{folder}: {count.told(**{verb: done_word}, none='there already')}")
+        self._tell(f"{self.folder}: {count.told(**{verb: done_word}, none='there already')}")
         return count.failed
 
     def _tell(self, message: str) -> None:
@@ -141,7 +171,9 @@ NO_ACTIONS = Actions(None, None, False, None, None, "full", None, None, False)
 def action_options(command: Command) -> Command:
     """Options that choose among scored photos and write files, given as ``actions``."""
 
-    @click.option("--min-score", type=float, help="Only photos of at least this score.")
+    @click.option(
+        "--min-score", type=float, callback=a_number, help="Only photos of at least this score."
+    )
     @click.option("--top", type=click.IntRange(min=1), help="Only the best so many.")
     @click.option(
         "--write-xmp", is_flag=True, help="Write the scores into XMP sidecars beside the photos."
@@ -163,8 +195,16 @@ def action_options(command: Command) -> Command:
         show_default=True,
         help="New sidecars: IMG.jpg.xmp (darktable, digiKam, Immich) or IMG.xmp (Adobe).",
     )
-    @click.option("--copy-to", type=click.Path(path_type=Path), help="Copy the photos there.")
-    @click.option("--link-to", type=click.Path(path_type=Path), help="Link to the photos there.")
+    @click.option(
+        "--copy-to",
+        type=click.Path(path_type=Path),
+        help="Copy the photos there; this folder is not searched.",
+    )
+    @click.option(
+        "--link-to",
+        type=click.Path(path_type=Path),
+        help="Link to the photos there; this folder is not searched.",
+    )
     @click.option("--dry-run", is_flag=True, help="Write no file; show what would be.")
     @functools.wraps(command)
     def run(*arguments: Any, **options: Any) -> Any:
@@ -243,6 +283,13 @@ def _show(plan: list[dict[str, Any]], form: Format) -> None:
         write_table("dry run", ["Photo", "Does", "File", "Changes", "Note"], rows)
     else:
         write_records(told if form == "csv" else plan, form, PLAN_COLUMNS)
+
+
+def _is_same(folder: Path, photo: str) -> bool:
+    try:
+        return folder.samefile(photo)
+    except OSError:  # one of them is not there, or not to be read
+        return False
 
 
 def _short(path: str, photo: str) -> str:

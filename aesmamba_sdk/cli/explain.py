@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aesmamba_sdk.cli.output import chosen_format, model_options, tell, write_records
+from aesmamba_sdk.cli.output import (
+    chosen_format,
+    model_options,
+    percent,
+    tell,
+    visible,
+    write_records,
+)
+from aesmamba_sdk.cli.selection import PHOTO
 from aesmamba_sdk.errors import SetupError
 
 if TYPE_CHECKING:
@@ -23,25 +31,26 @@ _ROWS, _COLUMNS = ("upper", "centre", "lower"), ("left", "centre", "right")
 
 
 @click.command()
-@click.argument("photo", type=click.Path(path_type=Path))
+@click.argument("photo", type=PHOTO)
 @click.option("--user", help="Whose score; everyone's by default.")
 @click.option(
     "--heatmap",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="Also draw which regions raise (orange) or lower (blue) the score, e.g. to map.png.",
+    help="Also draw which regions raise (orange) or lower (blue) the score, e.g. to map.png; "
+    "replaces nothing but an earlier heat map.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json"]),
-    help="Default: text on a terminal, json in a pipe.",
+    type=click.Choice(["table", "json", "jsonl"]),
+    help="json and jsonl are one object. Default: text on a terminal, jsonl in a pipe.",
 )
 @model_options
 def explain(
     photo: Path,
     user: str | None,
     heatmap: Path | None,
-    form: Literal["table", "json"] | None,
+    form: Literal["table", "json", "jsonl"] | None,
     model: str | None,
     device: str,
     threads: int | None,
@@ -63,7 +72,7 @@ def explain(
     if heatmap is not None:
         _draw(heatmap, photo, explanation)
     if chosen_format(form) == "table":
-        click.echo("\n".join(describe(explanation)))
+        click.echo("\n".join(map(visible, describe(explanation))))
     else:
         write_records([explanation.to_dict()], "jsonl", ())
 
@@ -72,20 +81,27 @@ def _check_picture(heatmap: Path, photo: Path) -> None:
     """Refuse, before anything is computed, what could not or should not be written."""
     from PIL import Image
 
-    if Image.registered_extensions().get(heatmap.suffix.lower()) not in ("PNG", "JPEG", "WEBP"):
+    from aesmamba_sdk.explain.heatmap import FORMATS, is_heat_map
+
+    if Image.registered_extensions().get(heatmap.suffix.lower()) not in FORMATS:
         raise SetupError(f"{heatmap}: name the heat map .png, .jpg or .webp", code="heatmap_format")
     if heatmap.exists() and photo.exists() and heatmap.samefile(photo):
         raise SetupError(
             f"{heatmap} is the photo itself: name another file for the heat map",
             code="heatmap_is_photo",
         )
+    if heatmap.exists() and not is_heat_map(heatmap):
+        raise SetupError(
+            f"{heatmap} is there already and is no heat map: name another file, or remove it",
+            code="heatmap_exists",
+        )
 
 
 def _draw(heatmap: Path, photo: Path, explanation: Explanation) -> None:
-    from aesmamba_sdk.explain.heatmap import heat_map
+    from aesmamba_sdk.explain.heatmap import heat_map, save_heat_map
 
     try:
-        heat_map(photo, explanation).save(heatmap)
+        save_heat_map(heat_map(photo, explanation), heatmap)
     except OSError as error:
         raise SetupError(
             f"{heatmap} cannot be written: {error.strerror or error}", code="heatmap_unwritable"
@@ -97,7 +113,7 @@ def describe(explanation: Explanation) -> list[str]:
     """The explanation in a few lines."""
     score = explanation.score
     whose = "everyone" if score.user is None else f"{score.user} ({score.method})"
-    rank = "" if score.percentile is None else f", above {score.percentile:.0%} of photos"
+    rank = "" if score.percentile is None else f", above {percent(score.percentile)} of photos"
     doubt = "" if score.std is None else f", ± {score.std:.2f}"
     facts: list[tuple[str, str]] = []
     if explanation.split is not None:
@@ -128,9 +144,9 @@ def _describe_attributes(explanation: Explanation) -> list[tuple[str, str]]:
 
     def listed(sign: int) -> str:
         names = [n for n, far in explanation.standings() if sign * far >= _LEAST_STANDING]
-        return ", ".join(f"{_words(n)} {percentiles[n]:.0%}" for n in names[:_TOLD]) or "none"
+        return ", ".join(f"{_words(n)} {percent(percentiles[n])}" for n in names[:_TOLD]) or "none"
 
-    whole = f"the whole, {next(iter(percentiles.values())):.0%}"
+    whole = f"the whole, {percent(next(iter(percentiles.values())))}"
     return [(f"better than {whole}", listed(1)), (f"worse than {whole}", listed(-1))]
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,7 +29,11 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _DECIMALS = 4
 _PIPE_WIDTH = 100
+CELL_MARGIN = 3  # of a table's columns: blanks and a line
+TEXT_WIDTH = 18  # of a table's columns, which words may need at least; longer ones are broken
 _REDRAWN = 0.1  # seconds: photos from the cache come faster than anyone can read
+_OBEYED = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""What terminals obey rather than show: control characters, ends of lines, marks of direction."""
 
 
 def format_option(command: Command) -> Command:
@@ -53,11 +59,19 @@ def model_options(command: Command) -> Command:
     return click.option("--model", help="Name or folder of the shared model.")(command)
 
 
+def a_number(context: Any, parameter: Any, value: float | None) -> float | None:
+    """Callback of options that take a number: NaN is none, whatever it is compared with."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a number")
+    return value
+
+
 def rating_options(command: Command) -> Command:
     """``--scale``, ``--rejects``, ``--picks`` and ``--unrated``: how ratings are to be read."""
     command = click.option(
         "--unrated",
         type=click.FloatRange(0, 5),
+        callback=a_number,
         default=0.0,
         help="So many stars mean nothing, e.g. 1 where darktable gives them on import.",
     )(command)
@@ -130,37 +144,91 @@ def write_records(
 
 
 def write_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print a table under a title; numbers align at the right, empty columns have no header."""
+    """Print a table under a title; numbers align at the right, empty columns have no header.
+
+    A cell that is a tuple has a line for each of its items. Where the terminal is too narrow, the
+    last columns are named instead of shown, and long words broken.
+    """
     from rich.table import Table
     from rich.text import Text
 
     rows = [list(row) for row in rows]
+    texts = [[name, *(_cell(row[i]) for row in rows)] for i, name in enumerate(columns)]
+    widths = _widths(texts, console().width, keep=2 if any(columns) else len(columns))
+    shown = texts[: len(widths)]
     table = Table(header_style="bold", show_header=any(columns))
-    for i, column in enumerate(columns):
+    for i, width in enumerate(widths):
         numeric = any(isinstance(row[i], (int, float)) for row in rows)
         table.add_column(
-            column, justify="right" if numeric else "left", overflow="fold", no_wrap=numeric
+            columns[i], justify="right" if numeric else "left", overflow="fold", width=width
         )
-    for row in rows:
-        table.add_row(*(Text(_cell(value)) for value in row))
+    for cells in zip(*(column[1:] for column in shown), strict=True):
+        table.add_row(*map(Text, cells))
     if title:
-        console().print(title, markup=False)
+        console().print(visible(title), markup=False)
     console().print(table)
+    if len(shown) < len(columns):
+        tell(f"too narrow for: {', '.join(columns[len(shown) :])}")
+
+
+def _widths(texts: Sequence[Sequence[str]], room: int, *, keep: int) -> list[int]:
+    """Widths of the first columns that fit, ``keep`` of them in any case.
+
+    Each has room for its words; what is left is shared by those whose lines are longer.
+    """
+    widths = [min(TEXT_WIDTH, _longest(map(_words, column))) for column in texts]
+    while len(widths) > keep and sum(widths) + CELL_MARGIN * len(widths) >= room:
+        widths.pop()
+    lines = [_longest(map(str.splitlines, column)) for column in texts[: len(widths)]]
+    missing = [line - width for line, width in zip(lines, widths, strict=True)]
+    left = room - 1 - sum(widths) - CELL_MARGIN * len(widths)
+    waiting = sorted(range(len(widths)), key=missing.__getitem__, reverse=True)
+    while left > 0 and waiting:
+        more = min(left // len(waiting), missing[waiting[-1]])
+        widths[waiting.pop()] += more
+        left -= more
+    widths[-1] = max(1, widths[-1] + min(left, 0))
+    return widths
+
+
+def _longest(parts: Iterable[Sequence[str]]) -> int:
+    from rich.cells import cell_len
+
+    return max((cell_len(part) for several in parts for part in several), default=0)
+
+
+def _words(text: str) -> list[str]:
+    """What is not to be broken; lines, where there are several, were made to fit."""
+    return text.splitlines() if "\n" in text else text.split()
 
 
 def console(*, errors: bool = False) -> Console:
     """A rich console that never wraps pipes at 80 columns nor styles them."""
     from rich.console import Console
 
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise  # like any other output that nobody reads; rich would end the program itself
+
     stream = sys.stderr if errors else sys.stdout
     width = None if stream.isatty() else _PIPE_WIDTH
-    return Console(file=stream, width=width, highlight=False)
+    return Plain(file=stream, width=width, highlight=False)
 
 
 def tell(message: str) -> None:
     """One line for the person, on standard error, above a bar that is drawn there."""
     # Not click.echo, which would write past rich, into the bar.
-    sys.stderr.write(f"{message}\n")
+    sys.stderr.write(f"{visible(message)}\n")
+
+
+def visible(text: str) -> str:
+    """Text for people: a file name may not move the cursor, break the line or turn it around."""
+    return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def percent(share: float) -> str:
+    """Whole percent, of which only all are 100."""
+    return f"{share if share >= 1 else min(share, 0.99):.0%}"
 
 
 def tell_left_out(problems: Iterable[str], notes: Iterable[str]) -> None:
@@ -242,13 +310,22 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> Record:
         if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{key}.")
         elif isinstance(value, (list, tuple)):
-            flat[prefix + key] = "-".join(f"{item:g}" for item in value)
+            flat[prefix + key] = _joined(value)
         else:
             flat[prefix + key] = value
     return flat
 
 
+def _joined(items: Sequence[Any]) -> str:
+    """A range of numbers, or texts."""
+    if any(isinstance(item, str) for item in items):
+        return "; ".join(items)
+    return "-".join(f"{item:g}" for item in items)
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    if isinstance(value, tuple):
+        return "\n".join(map(_cell, value))
+    return f"{value:.2f}" if isinstance(value, float) else visible(str(value))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,24 +19,10 @@ from aesmamba_sdk.cli.output import (
     write_records,
 )
 from aesmamba_sdk.personalize.methods import METHODS
+from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.scores import Scale
 
-if TYPE_CHECKING:
-    from aesmamba_sdk.personalize.report import PersonalizeReport
-
-_COLUMNS = (
-    "user",
-    "version",
-    "method",
-    "shots",
-    "seconds",
-    "srcc",
-    "generic_srcc",
-    "mae",
-    "generic_mae",
-    "trust",
-    "size",
-)
+_COLUMNS = tuple(field.name for field in dataclasses.fields(PersonalizeReport))
 
 
 @click.command()
@@ -116,12 +103,13 @@ def personalize(
 def describe(report: PersonalizeReport) -> str:
     """The report in a few lines."""
     made = "dry run, nothing stored" if report.version is None else f"model v{report.version}"
-    lines = [
-        f"{report.user}: {made}, {report.shots} ratings, {report.seconds:.1f} s, "
-        f"{report.size / 1000:.0f} kB"
-    ]
-    if report.srcc is None:
+    learned = f"{report.shots} ratings" + f", {report.choices} choices" * bool(report.choices)
+    cost = f"{report.seconds:.1f} s, {report.size / 1000:.0f} kB"
+    lines = [f"{report.user}: {made}, {learned}, {cost}"]
+    if report.srcc is None and report.method == "affine":
         lines.append("too few different ratings to judge by: the generic score on your scale")
+    elif report.srcc is None:
+        lines += ["too few ratings to judge by", _describe_trust(report)]
     else:
         lines += [
             "held-out ratings    generic  personal",

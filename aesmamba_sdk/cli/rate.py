@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tempfile
 import webbrowser
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from aesmamba_sdk.cli.output import model_options, tell
-from aesmamba_sdk.cli.selection import photo_progress, selection_options
+from aesmamba_sdk.cli.selection import PHOTO, photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -20,7 +23,7 @@ _GRACE_SECONDS = 5.0
 
 @click.command()
 @click.argument("user")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=PHOTO)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Default: a free one.")
 @click.option("--no-browser", is_flag=True, help="Only print the page's address.")
 @selection_options
@@ -68,9 +71,22 @@ def rate(
         address = f"{url_of(listener)}/{token}/"
         tell(f"{len(session.photos)} photos for {session.user} to rate; Ctrl-C ends it:")
         click.echo(address)
-        if not no_browser:
-            webbrowser.open(address)
         server = web_server(rating_app(session, token), grace=_GRACE_SECONDS)
-        serve_until_stopped(server, listener)
+        with nullcontext() if no_browser else _browser_at(address):
+            serve_until_stopped(server, listener)
         session.close()
         tell(f"{session.user} has rated {session.rated()} photos")
+
+
+@contextmanager
+def _browser_at(address: str) -> Iterator[None]:
+    """A browser that is led to ``address`` by a page which is there for the block.
+
+    Other users see the arguments of all programs, but may not read the page.
+    """
+    with tempfile.TemporaryDirectory(prefix="aesmamba-") as folder:
+        page = Path(folder) / "rate.html"
+        page.touch(0o600)
+        page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')
+        webbrowser.open(page.as_uri())
+        yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from aesmamba_sdk.cli.output import (
 from aesmamba_sdk.cli.output import write_table as show_table
 from aesmamba_sdk.cli.selection import selection_options
 from aesmamba_sdk.errors import RatingsError
-from aesmamba_sdk.scores import Scale
+from aesmamba_sdk.scores import ATTRIBUTES, Scale
 from aesmamba_sdk.sdk import AesMamba
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ RATING_COLUMNS = (
     "source",
     "group",
     "rated_at",
+    *(f"attributes.{name}" for name in ATTRIBUTES),
 )
 
 
@@ -48,7 +50,7 @@ def ratings() -> None:
 
 @ratings.command("import")
 @click.argument("user")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @rating_options
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Only show what would be kept.")
@@ -127,7 +129,8 @@ def _show(user: str, found: list[Rating], form: Format | None) -> None:
 def remove(user: str, photos: tuple[str, ...], everything: bool) -> None:
     """Forget USER's ratings of PHOTOS, named by path or photo id.
 
-    Personal models that learned from them stay until the next `aesmamba personalize`.
+    A personal model that learned from them serves until the next `aesmamba personalize`, or until
+    `aesmamba user models USER --generic`.
 
     \b
     Example:
@@ -139,12 +142,19 @@ def remove(user: str, photos: tuple[str, ...], everything: bool) -> None:
         known = sdk.ratings.list(user)
         doomed = None if everything else {_find(photo, known, user) for photo in photos}
         count = sdk.ratings.remove(user, doomed)
+        model = sdk.models.active(user)
     tell(f"removed {count} rating(s) of {user}")
+    if count and model is not None:
+        tell(
+            f"model v{model.version} learned from them and still serves: `aesmamba personalize "
+            f"{shlex.quote(user)}` learns anew, `aesmamba user models {shlex.quote(user)} "
+            "--generic` lets none serve"
+        )
 
 
 def _find(photo: str, known: list[Rating], user: str) -> str:
     path = os.path.abspath(photo)  # noqa: PTH100 -- as ratings keep it: links are not followed
     for rating in known:
-        if photo == rating.photo_id or path == rating.path:
+        if photo == rating.photo_id or path == os.path.abspath(rating.path):  # noqa: PTH100
             return rating.photo_id
     raise RatingsError(f"{user} has not rated {photo}: `aesmamba ratings list {user}` shows what")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aesmamba_sdk.cli.output import model_options, tell
-from aesmamba_sdk.cli.selection import photo_progress, selection_options
+from aesmamba_sdk.cli.selection import PHOTO, photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -17,7 +17,7 @@ _SOME_FAILED = 1
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=PHOTO)
 @click.option("--user", help="Whose taste; nobody's by default.")
 @click.option(
     "-o",

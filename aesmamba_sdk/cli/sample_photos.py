@@ -1,12 +1,14 @@
 """Photographs for the demo: real ones that installed packages carry, cropped and developed anew.
 
 Every photograph gives the same set of variations, so that two people of opposite tastes have
-something to disagree about. A photograph is either rated or ranked, never both.
+something to disagree about. A photograph is either rated or ranked, never both. A trip is a part of
+what is ranked, for those who try the commands themselves.
 """
 
 from __future__ import annotations
 
 import csv
+import shutil
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,6 +48,13 @@ _CROPS = {
     "left": (0.0, 0.1, 0.6, 0.9),
     "right": (0.4, 0.1, 1.0, 0.9),
 }
+_TRIP = [
+    f"{name}-{crop}-{look}.jpg"
+    for name in ("coffee", "flower")
+    for crop in _CROPS
+    for look in ("as-shot", "dark", "grey")
+]
+_ARRIVED = 8192  # bytes of a photo that was cut short
 _LONGEST = 640
 
 
@@ -74,17 +83,26 @@ def write_photos(folder: Path, *, rated: bool) -> None:
     Raises:
         SetupError: a package that carries the photographs is not installed.
     """
+    photographs = {name: _open(name) for name in _FILES if (name in RATED) == rated}
     folder.mkdir(parents=True)
-    for name in _FILES:
-        if (name in RATED) == rated:
-            for variation, image in _variations(_open(name)):
-                image.save(folder / f"{name}-{variation}.jpg", quality=92)
+    for name, photograph in photographs.items():
+        for variation, image in _variations(photograph):
+            image.save(folder / f"{name}-{variation}.jpg", quality=92)
+
+
+def write_trip(folder: Path, album: Path) -> None:
+    """Copies of some photos of ``album``, and one that did not arrive whole."""
+    folder.mkdir()
+    for name in _TRIP:
+        shutil.copyfile(album / name, folder / name)
+    whole = (album / "coffee-whole-grey.jpg").read_bytes()
+    (folder / "broken.jpg").write_bytes(whole[:_ARRIVED])
 
 
 def write_ratings(folder: Path, taste: Taste, table: Path) -> None:
-    """A table of all photos in ``folder``, which lies beside it; crops of one share a group."""
+    """A table of all photos in ``folder``, in it or beside it; crops of one share a group."""
     with table.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream)
+        writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["file", "score", "group"])
         for photo in sorted(folder.glob("*.jpg")):
             with Image.open(photo) as image:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,17 +16,21 @@ import click
 from aesmamba_sdk.cli.actions import NO_ACTIONS, Actions, action_options
 from aesmamba_sdk.cli.cluster import Engine, engine_options, score_on_cluster
 from aesmamba_sdk.cli.output import (
+    CELL_MARGIN,
+    TEXT_WIDTH,
     Format,
+    a_number,
     chosen_format,
     console,
     format_option,
     model_options,
+    percent,
     progress_bar,
     tell,
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import no_photos, photo_progress, selection_options
+from aesmamba_sdk.cli.selection import no_photos, photo_progress, selection_options, stopped
 from aesmamba_sdk.scores import ATTRIBUTES, Score, ranked
 
 if TYPE_CHECKING:
@@ -42,8 +47,9 @@ CSV_COLUMNS = (
     "error.message",
 )
 GROUP_COLUMNS = ("group", "similarity", *CSV_COLUMNS)
+_PHOTO = click.Path(readable=False)  # as elsewhere, but as text: it may be a URI
 _SOME_FAILED = 1
-_CELL_MARGIN, _PHOTO_WIDTH = 3, 24  # of a table's columns; what names of photos need at least
+_PHOTO_WIDTH = 24  # beside columns of attributes
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class _Request:
 def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     """The arguments and options that :class:`_Request` holds."""
 
-    @click.argument("photos", nargs=-1, required=True, type=click.Path())
+    @click.argument("photos", nargs=-1, required=True, type=_PHOTO)
     @click.option("--user", help="Whose taste; nobody's by default.")
     @click.option("--attributes", is_flag=True, help="Also the nine attributes.")
     @click.option("--text", help="What is said of the photos, for models trained on captions.")
@@ -132,7 +138,9 @@ def _photo_command(command: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(context: click.Context, /, **options: Any) -> None:
         fields = {field.name: options.pop(field.name) for field in dataclasses.fields(_Request)}
-        request = _Request(**fields | {"form": chosen_format(fields["form"])})
+        fields["form"] = chosen_format(fields["form"])
+        fields["selection"] = fields["actions"].narrow(fields["selection"], fields["photos"])
+        request = _Request(**fields)
         command(context, request, **options)
 
     return run
@@ -185,11 +193,12 @@ def rank(context: click.Context, request: _Request, distinct: bool) -> None:
 
 
 @click.command()
-@click.argument("photos", nargs=-1, required=True, type=click.Path())
+@click.argument("photos", nargs=-1, required=True, type=_PHOTO)
 @click.option("--user", help="Whose taste says which is best; nobody's by default.")
 @click.option(
     "--min-similarity",
     type=click.FloatRange(0.5, 1),
+    callback=a_number,
     help="To the best of a group. Default: 0.8; 0.15 less within a minute.",
 )
 @selection_options
@@ -254,6 +263,7 @@ class _Tally:
 
     def __init__(self) -> None:
         self.scored = self.failed = self.undone = 0
+        self._best = -math.inf
 
     @property
     def exit_code(self) -> int:
@@ -265,21 +275,22 @@ class _Tally:
             for s in request.scores(sdk):
                 if s.error is None:
                     self.scored += 1
+                    self._best = max(self._best, s.value or 0.0)
                 else:
                     self.failed += 1
                     tell(f"skipped: {s.error.message}")
                 progress("photos", self.scored + self.failed, 0)
                 yield s
+        least = request.actions.min_score
+        if least is not None and self.scored and self._best < least:
+            tell(f"no photo has a score of at least {least:g}: the best has {self._best:.4f}")
 
     def __enter__(self) -> _Tally:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, KeyboardInterrupt):
-            raise KeyboardInterrupt(
-                f"stopped: {self.scored} photos were scored; their features are kept, and the "
-                "next run goes on from there"
-            )
+            raise stopped(self.scored + self.failed)
         if kind is None and self.failed:
             tell(f"{self.failed} of {self.failed + self.scored} photos could not be scored")
 
@@ -291,9 +302,10 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     personal = good[0].user is not None
     columns = (["#"] if numbered else []) + ["Photo", "Score", "Percentile"]
     columns += ["Generic", "±"] if personal else []
-    room = console().width - sum(len(name) + _CELL_MARGIN for name in columns)
+    digits = len(str(len(good)))
+    room = console().width - sum(len(name) + CELL_MARGIN for name in columns) - digits
     names = [name.replace("_", " ") for name in good[0].attributes or ()]
-    below = room < _PHOTO_WIDTH + sum(len(name) + _CELL_MARGIN for name in names)
+    below = room < _PHOTO_WIDTH + sum(len(name) + CELL_MARGIN for name in names)
     columns += [] if below else names
     common = _common_folder(good)
     rows = []
@@ -302,7 +314,7 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
         row += [_below(common, s), s.value, _percent(s.percentile)]
         row += [s.generic, s.std] if personal else []
         if below and s.attributes:
-            row[columns.index("Photo")] = f"{_below(common, s)}\n{_listed(s.attributes, room)}"
+            row[columns.index("Photo")] = (_below(common, s), *_listed(s.attributes, room))
         elif s.attributes:
             row += s.attributes.values()
         rows.append(row)
@@ -310,11 +322,17 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     write_table(f"{common or '.'}: scores{whose}, scale {good[0].scale}", columns, rows)
 
 
-def _listed(attributes: Mapping[str, float], room: int) -> str:
+def _listed(attributes: Mapping[str, float], room: int) -> list[str]:
     """Attributes as lines, for terminals where columns of theirs would leave none for the photo."""
-    # textwrap keeps a name and its value together where rich would part them.
-    told = ", ".join(f"{name}_{value:.2f}" for name, value in attributes.items())
-    return textwrap.fill(told, max(room, _PHOTO_WIDTH)).replace("_", " ")
+    width = max(room, TEXT_WIDTH)
+    told = ", ".join(_inseparable(f"{n}_{value:.2f}", width) for n, value in attributes.items())
+    lines = textwrap.wrap(told, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("_", " ") for line in lines]
+
+
+def _inseparable(words: str, width: int) -> str:
+    """A name and its value, which rich would part; of a longer one, its last word and the value."""
+    return words if len(words) < width else words.replace("_", " ", words.count("_") - 1)
 
 
 def _common_folder(scores: Sequence[Score]) -> str:
@@ -326,4 +344,4 @@ def _below(folder: str, score: Score) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return "" if share is None else f"{share:.0%}"
+    return "" if share is None else percent(share)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+PHOTO = click.Path(path_type=Path, readable=False)
+"""A photo or folder; one that may not be read is named in its turn, and the others go on."""
 
 
 def selection_options(command: Command) -> Command:
@@ -41,7 +43,14 @@ def selection_options(command: Command) -> Command:
     ) -> Any:
         from aesmamba_sdk.photos import Selection
 
-        return command(*arguments, selection=Selection(include, exclude), **rest)
+        try:
+            return command(*arguments, selection=Selection(include, exclude), **rest)
+        except SetupError as error:
+            if error.code != "no_photos" or not (include or exclude):
+                raise
+            raise SetupError(
+                f"{error}. What --include or --exclude leave out does not count.", code=error.code
+            ) from error
 
     return run  # type: ignore[return-value]  # the same command, with options of its own
 
@@ -54,17 +63,35 @@ def no_photos(photos: Iterable[str | Path]) -> SetupError:
     )
 
 
+def stopped(photos: int) -> KeyboardInterrupt:
+    """Ctrl-C with what is told of it: how many photos were done."""
+    return KeyboardInterrupt(
+        f"stopped: {photos} photos were done; their features are kept, and the next run goes on "
+        "from there"
+    )
+
+
 @contextmanager
 def photo_progress(
     photos: Sequence[str | Path], selection: Selection
 ) -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar that knows how many ``"photos"`` there are, where somebody watches it."""
+    """A progress bar that knows how many ``"photos"`` there are, where somebody watches it.
+
+    Ctrl-C within the block tells how many were done.
+    """
     from aesmamba_sdk.photos import count_photos
 
     photo_count = count_photos(photos, selection) if sys.stderr.isatty() else 0
+    photos_done = 0
     with progress_bar() as progress:
 
         def tell(what: str, done: int, total: int) -> None:
-            progress(what, done, photo_count if what == "photos" else total)
+            nonlocal photos_done
+            if what == "photos":
+                photos_done, total = done, photo_count
+            progress(what, done, total)
 
-        yield tell
+        try:
+            yield tell
+        except KeyboardInterrupt as error:
+            raise stopped(photos_done) from error

@@ -12,7 +12,8 @@ from PIL import Image
 
 from aesmamba_sdk.cli.output import console, write_table
 from aesmamba_sdk.cli.personalize import describe
-from aesmamba_sdk.cli.sample_photos import Taste, write_photos, write_ratings
+from aesmamba_sdk.cli.sample_photos import Taste, write_photos, write_ratings, write_trip
+from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.scores import Score
@@ -23,16 +24,28 @@ _PEOPLE: dict[str, dict[str, Any]] = {
     "bob": {"photo_experience": "expert", "art_experience": "proficient", "neuroticism": 6},
 }
 _TASTES = {"alice": Taste(light=1.0, color=1.0), "bob": Taste(light=-1.0, color=-1.0)}
+_RATINGS = {"alice": "rated", "bob": "bob.csv"}  # the folder that holds a table, or a table
 _TOP = 6
 
 
 def tell_story(keep: str | None, model: str | None, device: str, threads: int | None) -> None:
-    """Tell it in a temporary home, or in ``keep``."""
+    """Tell it in a temporary home, or in ``keep``.
+
+    Raises:
+        SetupError: ``keep`` holds something already.
+    """
     started = time.monotonic()
+    if keep and Path(keep).is_dir() and any(Path(keep).iterdir()):
+        raise SetupError(
+            f"{keep} is not empty: give --keep a new folder, or remove this one first",
+            code="demo_folder_taken",
+        )
     with tempfile.TemporaryDirectory(prefix="aesmamba-demo-") as temporary:
         place = Path(keep or temporary)
         with AesMamba(model, device=device, home=place / "home", threads=threads) as sdk:
             _tell(sdk, place)
+        if keep:
+            write_trip(place / "trip", place / "album")
     console().print(f"\nThe whole story took {time.monotonic() - started:.0f} s.")
 
 
@@ -44,7 +57,7 @@ def _tell(sdk: AesMamba, place: Path) -> None:
     _meet_people(sdk)
     personal = {}
     for number, name in enumerate(_PEOPLE, 3):
-        _personalize(sdk, number, name, rated, place / f"{name}.csv")
+        _personalize(sdk, number, name, place)
         personal[name] = sdk.rank(album, user=name)
     _compare(generic, personal)
 
@@ -74,11 +87,13 @@ def _meet_people(sdk: AesMamba) -> None:
     )
 
 
-def _personalize(sdk: AesMamba, number: int, name: str, rated: Path, table: Path) -> None:
+def _personalize(sdk: AesMamba, number: int, name: str, place: Path) -> None:
     title = f"{number}. Learning from {name}'s ratings elsewhere"
-    _chapter(title, f"aesmamba personalize {name} …")
-    write_ratings(rated, _TASTES[name], table)
-    console().print(describe(sdk.personalize(name, table)))
+    _chapter(title, f"aesmamba personalize {name} {_RATINGS[name]}")
+    source = place / _RATINGS[name]
+    table = source / "ratings.csv" if source.is_dir() else source
+    write_ratings(place / "rated", _TASTES[name], table)
+    console().print(describe(sdk.personalize(name, source)))
 
 
 def _compare(generic: list[Score], personal: Mapping[str, list[Score]]) -> None:

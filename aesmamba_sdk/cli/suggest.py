@@ -16,22 +16,26 @@ from aesmamba_sdk.cli.output import (
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import no_photos, selection_options
+from aesmamba_sdk.cli.selection import no_photos, photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
+    from aesmamba_sdk.scores import ScoreFailure
 
 _COLUMNS = ("path", "score", "std", "doubt")
 
 
 @click.command()
 @click.argument("user")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True)
 @selection_options
 @format_option
 @model_options
+@click.pass_context
 def suggest(
+    context: click.Context,
+    /,
     user: str,
     photos: tuple[Path, ...],
     count: int,
@@ -52,14 +56,23 @@ def suggest(
     from aesmamba_sdk.photos import expand
     from aesmamba_sdk.sdk import AesMamba
 
-    with AesMamba(model, device=device, threads=threads) as sdk:
-        found = sdk.suggest(user, photos, count, selection)
+    failures: list[ScoreFailure] = []
+    with (
+        AesMamba(model, device=device, threads=threads) as sdk,
+        photo_progress(photos, selection) as progress,
+    ):
+        found = sdk.suggest(
+            user, photos, count, selection, failed=failures.append, progress=progress
+        )
     if not found and next(expand(photos, selection), None) is None:
         raise no_photos(photos)
-    if not found:
-        tell(f"nothing to suggest: {user} has rated all photos that can be read")
+    for failure in failures:
+        tell(f"skipped: {failure.message}")
+    if not found and not failures:
+        tell(f"nothing to suggest: {user} has rated all these photos")
     if chosen_format(form) == "table":
         rows = [[i, s.path, s.score, s.std, f"{s.doubt:.0%}"] for i, s in enumerate(found, 1)]
         write_table(f"for {user} to rate", ["#", "Photo", "Guess", "±", "Doubt left"], rows)
     else:
         write_records((vars(s) for s in found), chosen_format(form), _COLUMNS)
+    context.exit(1 if failures else 0)

@@ -20,6 +20,7 @@ from aesmamba_sdk.cli.output import (
     write_table,
 )
 from aesmamba_sdk.errors import UserError
+from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import BIG_FIVE, BIG_FIVE_SCALE, EXPERIENCE_LEVELS, Traits
 from aesmamba_sdk.scores import Scale
@@ -34,9 +35,12 @@ _TRAITS = tuple(field.name for field in dataclasses.fields(Traits))
 _COLUMNS = (
     *("name", "ratings", "model.version", "model.method", "prompt"),
     *(f"traits.{name}" for name in _TRAITS),
+    "created_at",
 )
-
-_MODEL_COLUMNS = ("version", "active", "method", "shots", "backbone", "created_at", "folder")
+_MODEL_COLUMNS = (
+    *("version", "active", "method", "shots", "backbone", "created_at", "folder"),
+    *(f"report.{field.name}" for field in dataclasses.fields(PersonalizeReport)),
+)
 
 _SCORE_HELP = "1-10, see --trait-scale."
 
@@ -166,7 +170,12 @@ def remove(name: str, yes: bool) -> None:
 
 @user.command()
 @click.argument("name")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file; replaces nothing but an earlier profile.",
+)
 def export(name: str, output: Path | None) -> None:
     """Write all that is known of NAME as JSON.
 
@@ -179,6 +188,10 @@ def export(name: str, output: Path | None) -> None:
     if output is None:
         click.echo(text)
         return
+    if output.is_file() and not _is_profile(output):
+        raise UserError(
+            f"{output} is there already and is no profile: name another file, or remove it"
+        )
     try:
         output.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
@@ -198,16 +211,28 @@ def import_(file: Path, name: str | None, replace: bool, form: Format | None) ->
     Example:
       aesmamba user import profiles/alice.json
     """
+    record = _read_record(file)
+    with AesMamba() as sdk:
+        person = sdk.users.import_(record, name=name, replace=replace)
+    tell(f"imported {person.name}, {person.ratings} ratings")
+    _show(person, form)
+
+
+def _read_record(file: Path) -> dict[str, Any]:
     try:
         record = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"{file} is not valid JSON: {error}") from error
     if not isinstance(record, dict):
         raise UserError(f"{file} must hold one profile, an object with a name and traits")
-    with AesMamba() as sdk:
-        person = sdk.users.import_(record, name=name, replace=replace)
-    tell(f"imported {person.name}, {person.ratings} ratings")
-    _show(person, form)
+    return record
+
+
+def _is_profile(file: Path) -> bool:
+    try:
+        return {"name", "traits"} <= _read_record(file).keys()
+    except UserError:
+        return False
 
 
 @user.command()
@@ -237,23 +262,28 @@ def quiz(name: str | None, form: Format | None) -> None:
 @user.command()
 @click.argument("name")
 @click.option("--use", "version", type=click.IntRange(min=1), help="Let this version serve.")
+@click.option("--generic", is_flag=True, help="Let none serve: scores are everyone's again.")
 @format_option
-def models(name: str, version: int | None, form: Format | None) -> None:
-    """List NAME's personal models, or let an earlier or later one serve.
+def models(name: str, version: int | None, generic: bool, form: Format | None) -> None:
+    """List NAME's personal models, or say which one serves.
 
     \b
     Example:
       aesmamba user models alice --use 2
     """
+    if generic and version is not None:
+        raise click.UsageError("--use and --generic exclude each other")
     with AesMamba() as sdk:
         if version is not None:
             sdk.models.use(name, version)
+        elif generic:
+            sdk.models.retire(name)
         found = sdk.models.list(name)
     if chosen_format(form) == "table":
-        columns = ["", "Version", "Method", "Ratings", "Made", "Rank correlation", "Backbone"]
+        columns = ["Version", "Method", "Ratings", "Made", "Rank correlation", "Backbone"]
         rows = [
             [
-                *("serves" if m.active else "", m.version, m.method, m.shots),
+                *(f"{m.version} serves" if m.active else str(m.version), m.method, m.shots),
                 *(f"{m.created_at:%Y-%m-%d %H:%M}", m.report.get("srcc"), m.backbone),
             ]
             for m in found

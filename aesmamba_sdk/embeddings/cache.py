@@ -2,7 +2,7 @@
 
 It holds no personal data beyond file names and may be deleted at any time. Two tables: what a
 file held when it was last seen, and the features of a photo, whatever file it is in. A file is
-known again by its path, size and time; renamed, by its number on the disk, size and time; copied,
+known again by its path, size, time and number on the disk; renamed, by the latter three; copied,
 by a fingerprint of its bytes.
 """
 
@@ -12,10 +12,10 @@ import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +41,7 @@ CREATE TABLE IF NOT EXISTS features (
 _SCHEMA_VERSION = 2
 _MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
+T = TypeVar("T")
 Feature = NDArray[np.float32]
 Known = tuple[str, Feature]
 """A photo id and the photo's feature, float32 (d,)."""
@@ -81,23 +82,23 @@ class EmbeddingCache:
     def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of those paths whose files were seen before, here or under another name."""
         keys = {_key(path): path for path in paths}
-        query = "SELECT path, size, mtime_ns, photo_id FROM files WHERE path IN ({})"
+        query = "SELECT path, size, mtime_ns, inode, photo_id FROM files WHERE path IN ({})"
         rows = self._select(query, list(keys))
-        known = {keys[row[0]]: row[3] for row in rows if _unchanged(*row[:3])}
+        known = {keys[row[0]]: row[4] for row in rows if _unchanged(*row[:4])}
         return known | self._renamed([path for path in paths if path not in known])
 
     def known(self, paths: Sequence[str], encoder: str) -> dict[str, Known]:
         """As :meth:`photo_ids` and :meth:`features` of these; what has none is left out."""
         keys = {_key(path): path for path in paths}
         query = (
-            "SELECT path, size, mtime_ns, seen.photo_id, vector "
+            "SELECT path, size, mtime_ns, inode, seen.photo_id, vector "
             "FROM (SELECT * FROM files WHERE path IN ({})) AS seen "
             "LEFT JOIN features ON features.photo_id = seen.photo_id AND encoder = ?"
         )
         known: dict[str, Known] = {}
         without: set[str] = set()
-        for key, size, mtime_ns, photo_id, vector in self._select(query, list(keys), encoder):
-            if not _unchanged(key, size, mtime_ns):
+        for key, *version, photo_id, vector in self._select(query, list(keys), encoder):
+            if not _unchanged(key, *version):
                 continue
             if vector is None:
                 without.add(keys[key])
@@ -109,13 +110,14 @@ class EmbeddingCache:
             known |= {p: (i, features[i]) for p, i in ids.items() if i in features}
         return known
 
-    def copy_of(self, fingerprint: bytes, encoder: str) -> str | None:
-        """Id of a photo with features that was seen in a file of the same bytes."""
+    def copy_of(self, fingerprint: bytes, encoder: str) -> Known | None:
+        """A photo with a feature that was seen in a file of the same bytes."""
         query = (
-            "SELECT photo_id FROM files JOIN features USING (photo_id) "
+            "SELECT photo_id, vector FROM files JOIN features USING (photo_id) "
             "WHERE fingerprint IN ({}) AND encoder = ? LIMIT 1"
         )
-        return next((row[0] for row in self._select(query, [fingerprint], encoder)), None)
+        rows = self._select(query, [fingerprint], encoder)
+        return next(((photo_id, np.frombuffer(v, np.float32)) for photo_id, v in rows), None)
 
     def _renamed(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of files that were seen under another name; they are noted under the new."""
@@ -155,55 +157,73 @@ class EmbeddingCache:
             for photo_id, v in features.items()
         ]
         files = [(_key(s.path), *s.version, s.fingerprint, s.photo_id) for s in seen]
-        with self._open() as connection, connection:
-            connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files)
-            connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", vectors)
+
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany(
+                    "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", files
+                )
+                connection.executemany("INSERT OR REPLACE INTO features VALUES (?, ?, ?)", vectors)
+
+        self._run(write)
 
     def close(self) -> None:
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            self._disconnect()
 
     def _select(self, query: str, keys: Sequence[str | bytes | int], *more: str) -> list[Any]:
-        rows: list[Any] = []
-        with self._open() as connection:
+        def read(connection: sqlite3.Connection) -> list[Any]:
+            rows: list[Any] = []
             for start in range(0, len(keys), _MOST_VARIABLES):
                 part = keys[start : start + _MOST_VARIABLES]
                 marks = ",".join("?" * len(part))
                 rows += connection.execute(query.format(marks), (*part, *more))
-        return rows
+            return rows
+
+        return self._run(read)
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Work on the one connection, which no other thread has meanwhile.
+
+        Where the file turns out to be damaged, the work is done once more on a new one.
+        """
+        with self._lock, self._usable():
+            try:
+                return work(self._connected())
+            except sqlite3.DatabaseError as error:
+                if type(error) is not sqlite3.DatabaseError:  # its subclasses mean other trouble
+                    raise
+                self._start_anew()
+                return work(self._connected())
 
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        """The one connection, held for the block: statements of threads do not interleave."""
-        with self._lock:
-            if self._connection is None:
-                self._connection = self._connect()
-            try:
-                yield self._connection
-            except sqlite3.OperationalError as error:
-                raise SetupError(
-                    f"the embedding cache {self.file} cannot be used: {error}. "
-                    "Free some space, or delete the file: it is only a cache.",
-                    code="cache_unusable",
-                ) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        ensure_private(self.file.parent)
+    def _usable(self) -> Iterator[None]:
         try:
-            return _prepared(self.file)
-        except sqlite3.OperationalError as error:
+            yield
+        except (sqlite3.OperationalError, OSError) as error:
             raise SetupError(
-                f"the embedding cache {self.file} cannot be opened: {error}. Free some space, "
-                f"or set {HOME_VARIABLE} to a folder you can write to.",
+                f"the embedding cache {self.file} cannot be used: {error}. Free some space, delete "
+                f"the file, which is only a cache, or set {HOME_VARIABLE} to a folder you can "
+                "write to.",
                 code="cache_unusable",
             ) from error
-        except sqlite3.DatabaseError:
-            logger.warning("the embedding cache %s is damaged; starting a new one", self.file)
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{self.file}{suffix}").unlink(missing_ok=True)
-            return _prepared(self.file)
+
+    def _connected(self) -> sqlite3.Connection:
+        if self._connection is None:
+            ensure_private(self.file.parent)
+            self._connection = _prepared(self.file)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _start_anew(self) -> None:
+        logger.warning("the embedding cache %s is damaged; starting a new one", self.file)
+        self._disconnect()
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
 
 
 def _key(path: str) -> bytes:
@@ -211,9 +231,12 @@ def _key(path: str) -> bytes:
     return os.fsencode(path if os.path.isabs(path) else Path(path).absolute())  # noqa: PTH117 -- hot
 
 
-def _unchanged(path: bytes, size: int, mtime_ns: int) -> bool:
+def _unchanged(path: bytes, size: int, mtime_ns: int, inode: int) -> bool:
     version = photo_version(path)
-    return version is not None and version.size == size and version.mtime_ns == mtime_ns
+    if version is None or version.size != size or version.mtime_ns != mtime_ns:
+        return False
+    # Programs that put a new file in the old one's place may give it the old one's time.
+    return version.inode == inode or not (version.inode and inode)
 
 
 def _prepared(file: Path) -> sqlite3.Connection:

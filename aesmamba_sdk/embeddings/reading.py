@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-from aesmamba_sdk.embeddings.cache import EmbeddingCache, Seen
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Feature, Seen
 from aesmamba_sdk.photos import PhotoSource, load_photo, photo_version
 from aesmamba_sdk.photos.version import fingerprint
 
@@ -18,13 +18,15 @@ class Read:
 
     Attributes:
         photo_id: identity of its pixels.
-        image: its pixels; ``None`` where its features are known from another file.
+        image: its pixels; ``None`` where its feature is known from another file.
+        feature: in that case.
         seen: what the cache is to note of its file.
     """
 
     photo_id: str
-    image: Image.Image | None
-    seen: Seen | None
+    image: Image.Image | None = None
+    feature: Feature | None = None
+    seen: Seen | None = None
 
 
 def read_photo(source: PhotoSource, cache: EmbeddingCache, encoder: str) -> Read:
@@ -37,13 +39,14 @@ def read_photo(source: PhotoSource, cache: EmbeddingCache, encoder: str) -> Read
     version = None if path is None else photo_version(path)
     if path is None or version is None:
         photo = load_photo(source)
-        return Read(photo.photo_id, photo.image, None)
+        return Read(photo.photo_id, photo.image)
     mark = fingerprint(path, version)
     known = None if mark is None else cache.copy_of(mark, encoder)
     if known is not None:
-        return Read(known, None, Seen(path, version, known, mark))
+        photo_id, feature = known
+        return Read(photo_id, feature=feature, seen=Seen(path, version, photo_id, mark))
     photo = load_photo(source)
-    return Read(photo.photo_id, photo.image, Seen(path, version, photo.photo_id, mark))
+    return Read(photo.photo_id, photo.image, seen=Seen(path, version, photo.photo_id, mark))
 
 
 def path_of(source: PhotoSource) -> str | None:

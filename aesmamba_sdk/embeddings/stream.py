@@ -74,6 +74,7 @@ def embed_photos(
     cache: EmbeddingCache,
     *,
     threads: int | None = None,
+    keep_all: bool = True,
 ) -> Iterator[Embedded]:
     """Features of photos, one outcome a source, in the order given; errors are outcomes too.
 
@@ -82,9 +83,10 @@ def embed_photos(
         encoder: called only for photos whose features are not cached.
         cache: read and filled.
         threads: that decode and encode; one per processor by default.
+        keep_all: fill the cache with features of photos in memory as well.
     """
     pool = ThreadPoolExecutor(threads or os.cpu_count(), "photos")
-    ahead = _Ahead(iter(sources), encoder, cache, pool)
+    ahead = _Ahead(iter(sources), encoder, cache, pool, keep_all)
     try:
         while (batch := ahead.next_batch()) is not None:
             yield from batch
@@ -106,8 +108,10 @@ class _Ahead:
         encoder: ImageEncoder,
         cache: EmbeddingCache,
         pool: ThreadPoolExecutor,
+        keep_all: bool,
     ) -> None:
         self._sources, self._encoder, self._cache, self._pool = sources, encoder, cache, pool
+        self._keep_all = keep_all
         self._batches: deque[_Batch] = deque()
         self._ended = False
         self._loaded = False
@@ -123,7 +127,7 @@ class _Ahead:
             return batch.encoding.result()
         # The first to be encoded loads the encoder, while others are being decoded.
         self._loaded = self._loaded or bool(batch.decoding)
-        return _finish(batch, self._encoder, self._cache, alone=bool(self._batches))
+        return self._finish(batch, alone=bool(self._batches))
 
     def _fill(self) -> None:
         """Begin to decode further batches, as far ahead as they may lie."""
@@ -144,9 +148,10 @@ class _Ahead:
         newest = None if self._ended else self._batches[-1]
         for batch in self._batches:
             if batch.decoding and batch.encoding is None and batch is not newest:
-                batch.encoding = self._pool.submit(
-                    _finish, batch, self._encoder, self._cache, alone=True
-                )
+                batch.encoding = self._pool.submit(self._finish, batch, alone=True)
+
+    def _finish(self, batch: _Batch, *, alone: bool) -> list[Embedded]:
+        return _finish(batch, self._encoder, self._cache, alone=alone, keep_all=self._keep_all)
 
 
 def _start(
@@ -166,7 +171,7 @@ def _start(
 
 
 def _finish(
-    batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache, *, alone: bool
+    batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache, *, alone: bool, keep_all: bool
 ) -> list[Embedded]:
     """Encode what was decoded; ``alone``: on this thread only."""
     errors: dict[int, PhotoError] = {}
@@ -176,13 +181,16 @@ def _finish(
             reads[i] = decoding.result()
         except PhotoError as error:
             errors[i] = error
-    features: dict[str, Feature] = {}
-    if reads:  # the same photo may be known from another file, or from the batch before
-        features = cache.features((read.photo_id for read in reads.values()), encoder.key)
+    features = {r.photo_id: r.feature for r in reads.values() if r.feature is not None}
+    decoded = [read.photo_id for read in reads.values() if read.feature is None]
+    if decoded:  # the same photo may be known from another file, or from the batch before
+        features |= cache.features(decoded, encoder.key)
     fresh = _encode_missing(reads.values(), features, encoder, alone)
     seen = [read.seen for read in reads.values() if read.seen is not None]
-    if fresh or seen:
-        cache.remember(encoder.key, fresh, seen)
+    in_files = {there.photo_id for there in seen}
+    kept = {i: feature for i, feature in fresh.items() if keep_all or i in in_files}
+    if kept or seen:
+        cache.remember(encoder.key, kept, seen)
     features |= fresh
     outcomes = []
     for i, (source, path) in enumerate(zip(batch.sources, batch.paths, strict=True)):
@@ -192,9 +200,8 @@ def _finish(
             outcomes.append(Embedded(source, path, error=errors[i], fresh=True))
         else:
             read = reads[i]
-            decoded = read.image is not None
-            feature = features[read.photo_id]
-            outcomes.append(Embedded(source, path, read.photo_id, feature, fresh=decoded))
+            feature, fresh_one = features[read.photo_id], read.feature is None
+            outcomes.append(Embedded(source, path, read.photo_id, feature, fresh=fresh_one))
     return outcomes
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import ExifTags, Image, ImageDraw, ImageFont, ImageOps
 
 from aesmamba_sdk.explain.explanation import Explanation
 from aesmamba_sdk.photos import PhotoSource, load_photo
@@ -15,6 +17,9 @@ _STRONGEST = 0.75  # opacity of the colour where the effect is largest
 _LIFT = 0.35  # towards white: on black, colours would not look like those of the legend
 _LEAST_SIDE = 320  # of the picture: the legend needs the room
 _STRIP, _BAR, _MARGIN, _FONT = 46, 14, 8, 14
+_MADE_BY = "aesmamba explain"
+FORMATS = ("PNG", "JPEG", "WEBP")
+"""In which heat maps are saved."""
 
 
 def heat_map(photo: PhotoSource, explanation: Explanation) -> Image.Image:
@@ -43,6 +48,26 @@ def heat_map(photo: PhotoSource, explanation: Explanation) -> Image.Image:
     picture.paste(_coloured(grey, np.asarray(smooth)), ((canvas[0] - image.width) // 2, 0))
     _draw_legend(picture, image.height, largest)
     return picture
+
+
+def save_heat_map(picture: Image.Image, file: Path) -> None:
+    """Save in one of ``FORMATS``, by the name, and note in the EXIF what made it.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    exif = Image.Exif()
+    exif[ExifTags.Base.Software] = _MADE_BY
+    picture.save(file, exif=exif)
+
+
+def is_heat_map(file: Path) -> bool:
+    """Whether :func:`save_heat_map` wrote it: any other picture may be somebody's photo."""
+    try:
+        with Image.open(file, formats=FORMATS) as image:
+            return bool(image.getexif().get(ExifTags.Base.Software) == _MADE_BY)
+    except Exception:  # whatever a decoder raises on hostile bytes
+        return False
 
 
 def _coloured(under: NDArray[np.float64], shares: NDArray[np.float32]) -> Image.Image:

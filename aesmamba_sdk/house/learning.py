@@ -20,6 +20,7 @@ from aesmamba_sdk.personalize.methods import METHODS, REACH_OF, Method
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.personalize.support import Gathered, with_choices
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
+from aesmamba_sdk.profiles.users import User
 from aesmamba_sdk.ratings import Choice
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
@@ -66,8 +67,10 @@ def personalize(
         )
     gathered.add_stored(house.ratings.list(person.name), house.telling(progress), house.known)
     if not gathered.ratings and not choices:
-        raise gathered.nothing(user)
-    support = _support(house, gathered, shots, choices, method, seed)
+        raise gathered.too_few(user)
+    support = _support(house, gathered, shots, choices, method, seed, progress)
+    if support.too_small:
+        raise gathered.too_few(user)
     version = house.models.next_version(person.name)
     place = _place(house, person.name, version)
     with new_version(place, keep=not dry_run) as folder:
@@ -85,6 +88,7 @@ def personalize(
             version=None if dry_run else version,
             method=fitted.record.method,
             shots=fitted.record.shots,
+            choices=support.choices,
             seconds=round(time.monotonic() - started, 2),
             **vars(fitted.evaluation),
             trust=fitted.record.trust,
@@ -93,7 +97,7 @@ def personalize(
             notes=gathered.notes + fitted.notes,
         )
     if not dry_run:
-        _activate(house, person.name, version, place, fitted.record, report)
+        _activate(house, person, version, place, fitted.record, report)
     return report
 
 
@@ -104,9 +108,10 @@ def _support(
     choices: Sequence[Choice],
     method: Method,
     seed: int,
+    progress: Progress | None,
 ) -> Support:
     if REACH_OF.get(method, "heads") != "heads":
-        gathered.keep_files()
+        gathered.keep_files(house.telling(progress))
     support = gathered.support(shots, seed, house.backbone.config.scale)
     return with_choices(support, choices, house.stream, gathered.problems) if choices else support
 
@@ -118,7 +123,7 @@ def _place(house: House, user: str, version: int) -> Path:
 
 def _activate(
     house: House,
-    user: str,
+    person: User,
     version: int,
     place: Path,
     record: PersonalRecord,
@@ -127,7 +132,7 @@ def _activate(
     """Let a finished folder serve; if that is too late, leave nothing of it."""
     try:
         house.models.activate(
-            user,
+            person.name,
             version=version,
             folder=place.relative_to(paths.personal_folder(house.home)).as_posix(),
             method=record.method,
@@ -135,6 +140,7 @@ def _activate(
             shots=record.shots,
             report=report.to_dict(),
             files=read_files(place),
+            added=person.created_at,
         )
     except AesMambaError:  # another run was first, or the person was removed meanwhile
         shutil.rmtree(place, ignore_errors=True)

@@ -30,7 +30,16 @@ def rate(
     person = house.users.get(user)
     embedded = next(house.stream([photo]))
     rating = rating_of(embedded, score, scale, name=name, source=source, group=group)
-    house.ratings.save(person.name, [rating])
+    kept: dict[str, bytes] = {}
+    if embedded.path is None and embedded.feature is not None:  # it cannot be read again
+        kept[rating.photo_id] = embedded.feature.tobytes()
+    house.ratings.save(
+        person.name,
+        [rating],
+        added=person.created_at,
+        features=kept,
+        encoder=house.backbone.key,
+    )
     return rating
 
 
@@ -62,5 +71,5 @@ def import_ratings(
     )
     gathered.add_rated(read.items, house.telling(progress))
     if not dry_run:
-        house.ratings.save(person.name, gathered.ratings.values())
+        house.ratings.save(person.name, gathered.ratings.values(), added=person.created_at)
     return gathered

@@ -120,10 +120,16 @@ class House:
     def stream(
         self, photos: Iterable[PhotoSource], encoder: ImageEncoder | None = None
     ) -> Iterator[Embedded]:
-        """Photos as an encoder sees them, the shared one by default; through the cache."""
+        """Photos as an encoder sees them, the shared one by default; files through the cache."""
         from aesmamba_sdk.embeddings.stream import embed_photos
 
-        return embed_photos(photos, encoder or self.backbone, self.embeddings, threads=self.threads)
+        return embed_photos(
+            photos,
+            encoder or self.backbone,
+            self.embeddings,
+            threads=self.threads,
+            keep_all=False,
+        )
 
     def telling(self, progress: Progress | None, encoder: ImageEncoder | None = None) -> Embed:
         """As :meth:`stream`; tells how far it is."""
@@ -137,8 +143,13 @@ class House:
         return embed
 
     def known(self, photo_ids: Sequence[str]) -> dict[str, Feature]:
-        """Cached features, wherever the photos are now."""
-        return self.embeddings.features(photo_ids, self.backbone.key)
+        """Features in the cache or with ratings, wherever the photos are now."""
+        import numpy as np
+
+        key = self.backbone.key
+        rated = self.ratings.features(photo_ids, key)
+        features = {i: np.frombuffer(data, np.float32) for i, data in rated.items()}
+        return features | self.embeddings.features(photo_ids, key)
 
     def remove_user(self, name: str) -> None:
         """See :meth:`aesmamba_sdk.AesMamba.remove_user`."""

@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from aesmamba_sdk.errors import CheckpointError
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from aesmamba_sdk.model.network import Network, ReadText
 
 REFERENCE_FILE = "reference.safetensors"
+CONTENT_FILE = "content.safetensors"
+_LEARN_CONTENT = (
+    "learn it again with `python -m aesmamba_sdk.train.content`, or delete it and do without"
+)
 
 
 class Backbone:
@@ -48,6 +53,7 @@ class Backbone:
         config: what the model is made of.
         id: name and fingerprint.
         hash: what personal models are tied to.
+        encoder_hash: of the image encoder's weights alone.
         key: what cached features are stored under.
     """
 
@@ -72,7 +78,8 @@ class Backbone:
                 pool.submit(f, self._weights, self.config) for f in (backbone_hash, encoder_hash)
             )
         self.hash = of_all.result()
-        self.key = self.own_key(of_encoder.result())
+        self.encoder_hash = of_encoder.result()
+        self.key = self.own_key(self.encoder_hash)
         self.id = f"{self.config.name}@{self.hash}"
         self._opening = threading.RLock()
 
@@ -158,6 +165,27 @@ class Backbone:
         return features
 
     @cached_property
+    def content_axes(self) -> Array | None:
+        """Directions, (described, p), in which what is kept of photos tells what is in them;
+        ``None`` without the file.
+
+        Raises:
+            CheckpointError: the file is damaged, or was learned with another encoder.
+        """
+        file = self.folder / CONTENT_FILE
+        if not file.is_file():
+            return None
+        try:
+            with safe_open(file, "numpy") as opened:
+                encoder = (opened.metadata() or {})["encoder"]
+                axes: Array = opened.get_tensor("axes").astype(np.float32)
+        except (OSError, SafetensorError, KeyError) as error:
+            raise CheckpointError(f"{file} is damaged ({error}); {_LEARN_CONTENT}") from error
+        if encoder != self.encoder_hash:
+            raise CheckpointError(f"{file} was learned with another encoder; {_LEARN_CONTENT}")
+        return axes
+
+    @cached_property
     def reference_values(self) -> Array | None:
         """Generic value of the reference photos, ascending."""
         return None if self.reference is None else np.sort(self.values(self.reference))
@@ -175,6 +203,19 @@ def save_reference(folder: Path, features: torch.Tensor) -> None:
     """Keep what a model's encoder describes of held-out photos beside it, in half precision."""
     file = folder / REFERENCE_FILE
     save_file({"features": features.half().contiguous().numpy()}, file)
+    file.chmod(0o644)
+
+
+def save_content(folder: Path, axes: NDArray[Any], encoder: str) -> None:
+    """Keep the content axes of a model beside it, in half precision.
+
+    Args:
+        folder: of the model.
+        axes: (described, p).
+        encoder: hash of the encoder they were learned with.
+    """
+    file = folder / CONTENT_FILE
+    save_file({"axes": np.ascontiguousarray(axes, np.float16)}, file, {"encoder": encoder})
     file.chmod(0o644)
 
 

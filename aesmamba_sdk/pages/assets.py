@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from aesmamba_sdk.pages.names import printable
+from aesmamba_sdk.paths import printable
 
 _MARK = re.compile(r"\{\{ (\w+) \}\}")
 

@@ -18,8 +18,3 @@ def common_folder(paths: Iterable[str]) -> str:
 def name_below(folder: str, path: str) -> str:
     """A file's name from ``folder`` on; the whole path without a folder."""
     return os.path.relpath(path, folder) if folder else path
-
-
-def printable(name: str) -> str:
-    """A file name as text: bytes that are none become a replacement character."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -19,8 +19,9 @@ from aesmamba_sdk.explain.explainer import explain_photo, thin_evidence
 from aesmamba_sdk.explain.heatmap import heat_map
 from aesmamba_sdk.explain.taste import attribute_ranks, liked_attributes, split_scores
 from aesmamba_sdk.pages.assets import joined, self_contained
-from aesmamba_sdk.pages.names import common_folder, name_below, printable
+from aesmamba_sdk.pages.names import common_folder, name_below
 from aesmamba_sdk.pages.thumbnails import as_address, side_for, thumbnails
+from aesmamba_sdk.paths import printable
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Score, ScoreFailure
@@ -100,6 +101,7 @@ def write_report(
 
     Raises:
         SetupError: there are no photos or too many for a page, or the file cannot be written.
+        PhotoError: none of the photos can be scored.
     """
     _check_target(file)
     tell = progress or (lambda what, done, total: None)
@@ -113,6 +115,13 @@ def write_report(
     named = list(map(_Named, names, pairs, scores))
     shown = [photo for photo in named if photo.score.value is not None]
     failed = [photo for photo in named if photo.score.error is not None]
+    failures = [photo.score.error for photo in failed if photo.score.error is not None]
+    if not shown:
+        more = f"; and {len(failures) - 1} more" if len(failures) > 1 else ""
+        raise PhotoError(
+            f"{file} is not written, as no photo could be scored: {failures[0].message}{more}",
+            code="no_photo_scored",
+        )
     maps = _region_maps(scoring, shown, regions, tell)
     title = os.path.basename(folder) or "photos"  # noqa: PTH119 -- of text, like the names
     page = self_contained(
@@ -128,7 +137,7 @@ def write_report(
     return WrittenReport(
         file,
         photos=len(shown),
-        failures=[photo.score.error for photo in failed if photo.score.error is not None],
+        failures=failures,
         explained=len(maps),
         size=_replace(file, page),
     )
@@ -200,8 +209,6 @@ def _columns(
     columns |= dict.fromkeys(("generic", "deviations", "splits", "ranks"))
     if scoring.user is not None:
         columns["generic"] = _rounded(score.generic for score in scores)
-    if not shown:
-        return columns
     generic = np.array(attributes, np.float32)
     ranks = attribute_ranks(scoring.backbone, generic)
     if ranks is not None:
@@ -231,7 +238,7 @@ def _region_maps(
     scoring: Scoring, shown: Sequence[_Named], count: int, tell: Progress
 ) -> dict[int, str]:
     """Maps of the best and the worst photos, half each, by their number on the page."""
-    order = sorted(range(len(shown)), key=lambda i: -(shown[i].score.value or 0.0))
+    order = sorted(range(len(shown)), key=lambda i: -shown[i].score.order)
     count = min(count, len(order))
     chosen = order[: count - count // 2] + order[len(order) - count // 2 :]
     maps = {}

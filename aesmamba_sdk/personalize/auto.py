@@ -39,21 +39,35 @@ class HeldOut:
         return blended
 
 
-def hold_out(evidence: Evidence, generic: NDArray[np.floating], groups: Sequence[str]) -> HeldOut:
-    """Predict each rating from those of other groups."""
+def hold_out(
+    evidence: Evidence,
+    generic: NDArray[np.floating],
+    groups: Sequence[str],
+    unit: float = 1.0,
+) -> HeldOut:
+    """Predict each rating from those of other groups.
+
+    Args:
+        evidence: of all ratings.
+        generic: generic scores of the rated photos, (n,).
+        groups: what each rated photo belongs with.
+        unit: what a step of 1-5 is on their scale.
+    """
     personal, std = evidence.held_out(groups)
     _, members = np.unique(np.asarray(groups), return_inverse=True)
-    affine = Affine.held_out(generic.astype(np.float64), evidence.said.ratings, members)
+    affine = Affine.held_out(generic.astype(np.float64), evidence.said.ratings, members, unit)
     return HeldOut(affine, personal, std)
 
 
 def trust_in(found: HeldOut, evidence: Evidence) -> float:
     """Weight (0-1) of the head: regression of what the affine score misses on what it adds.
 
-    A head whose prior was learned from people starts trusted, another has to earn it.
+    A head whose prior was learned from people, or that choices taught, starts trusted; another has
+    to earn it.
     """
     addition = found.personal - found.affine
-    start = _TRUST_EVIDENCE if evidence.prior.learned else 0.0
+    knows = evidence.prior.learned or len(evidence.said.chosen) > 0
+    start = _TRUST_EVIDENCE if knows else 0.0
     missed = evidence.said.ratings - found.affine
     gained = float(addition @ missed) / evidence.noise + start
     size = float(addition @ addition) / evidence.noise + _TRUST_EVIDENCE

@@ -23,7 +23,6 @@ _NOISES = np.linspace(-2.0, 2.0, 5)  # deviations of the log of the noise over p
 _AMPLITUDES = np.array([1.0, 4.0, 16.0])
 """Taste may lie this much further from other people's, in variance."""
 _LOG_AMPLITUDE_PRIOR = np.log([0.96, 0.035, 0.005])
-_LEAST_VARIANCE = 1e-3  # of noise, on 1-5: nobody repeats themselves to 0.03
 _NEWTON_STEPS = 8
 _FAR_BELOW = -20.0
 _NEGLIGIBLE = 1e-3  # share of a hypothesis that is left out where each costs time
@@ -84,27 +83,29 @@ class Evidence:
     def __init__(self, prior: TastePrior, said: Observations) -> None:
         center, spread = prior.log_noise
         noise, amplitude = np.meshgrid(np.exp(center + spread * _NOISES), _AMPLITUDES)
-        self.noises = np.maximum(noise.ravel(), _LEAST_VARIANCE)
+        self.noises = noise.ravel()
         self.amplitudes = amplitude.ravel()
         self.prior, self.said = prior, said
         self.root = np.sqrt(prior.variance)
         self.residual = said.ratings - said.design @ prior.mean
-        scaled = said.design * self.root
-        values, self.vectors = np.linalg.eigh(scaled @ scaled.T)
+        # k = min(n, p) directions are all in which ratings can differ by more than noise.
+        self.vectors, self.sizes, self.axes = np.linalg.svd(
+            said.design * self.root, full_matrices=False
+        )  # (n, k), (k,), (k, p)
         self.turned = self.vectors.T @ self.residual
-        self.basis = scaled.T @ self.vectors  # (p, n)
-        self.variances = self.amplitudes[:, None] * values.clip(0.0) + self.noises[:, None]
+        self.variances = self.amplitudes[:, None] * np.square(self.sizes) + self.noises[:, None]
         self.shares = self._shares()
 
     def posterior(self) -> Posterior:
         """The weights, averaged over noise and amplitude."""
         if len(self.said.chosen):
             return self._with_choices()
-        gains = self.amplitudes[:, None] / self.variances  # (h, n)
-        moves = (gains * self.turned) @ self.basis.T  # (h, p)
+        gains = self.amplitudes[:, None] * self.sizes / self.variances  # (h, k)
+        moves = (gains * self.turned) @ self.axes  # (h, p)
         move = self.shares @ moves
         off = moves - move
-        unit = -(self.basis * ((self.shares * self.amplitudes) @ gains)) @ self.basis.T
+        known = (self.shares * self.amplitudes) @ (gains * self.sizes)
+        unit = -(self.axes.T * known) @ self.axes
         unit += (off.T * self.shares) @ off
         unit[np.diag_indices_from(unit)] += self.shares @ self.amplitudes
         mean = self.prior.mean + self.root * move
@@ -121,14 +122,17 @@ class Evidence:
         Exact for given noise and amplitude; these are weighted by all the evidence.
         """
         _, members, sizes = np.unique(np.asarray(groups), return_inverse=True, return_counts=True)
-        weighed = (self.turned / self.variances) @ self.vectors.T  # (h, n): C^-1 r
-        diagonal = (1 / self.variances) @ np.square(self.vectors.T)
+        noise = self.noises[:, None]
+        told = 1 / noise - 1 / self.variances  # C^-1 = 1 / noise - vectors told vectors^T
+        weighed = self.residual / noise - (told * self.turned) @ self.vectors.T  # C^-1 r, (h, n)
+        diagonal = 1 / noise - told @ np.square(self.vectors.T)
         means = self.said.ratings - weighed / diagonal
         spreads = 1 / diagonal
         for group in np.flatnonzero(sizes > 1):
             rows = np.flatnonzero(members == group)
             part = self.vectors[rows]
-            blocks = np.linalg.inv((part[None] / self.variances[:, None]) @ part.T)
+            inverse = np.eye(len(rows)) / noise[..., None] - (part * told[:, None]) @ part.T
+            blocks = np.linalg.inv(inverse)
             means[:, rows] = self.said.ratings[rows] - np.einsum(
                 "hij,hj->hi", blocks, weighed[:, rows]
             )
@@ -142,6 +146,9 @@ class Evidence:
         log_prior = (_LOG_AMPLITUDE_PRIOR[:, None] - 0.5 * _NOISES**2).ravel()
         misfit = np.square(self.turned) / self.variances
         log_evidence = log_prior - 0.5 * (np.log(self.variances) + misfit).sum(1)
+        beside = max(0.0, self.residual @ self.residual - self.turned @ self.turned)
+        left = len(self.residual) - len(self.turned)  # directions in which there is noise alone
+        log_evidence -= 0.5 * (left * np.log(self.noises) + beside / self.noises)
         shares = np.exp(log_evidence - log_evidence.max())
         normalised: Vector = shares / shares.sum()
         return normalised
@@ -152,41 +159,38 @@ class Evidence:
         mean = np.zeros_like(self.prior.mean)
         second = np.zeros((len(mean), len(mean)))
         for h in np.flatnonzero(self.shares > _NEGLIGIBLE):
-            gain = self.amplitudes[h] / self.variances[h]
-            unit = (
-                self.amplitudes[h] * np.eye(len(mean))
-                - (self.basis * (self.amplitudes[h] * gain)) @ self.basis.T
-            )
-            center = self.prior.mean + self.root * (self.basis @ (gain * self.turned))
-            spread = self.root[:, None] * unit * self.root
-            center, spread = _prefer(center, spread, pairs, float(self.noises[h]))
+            gain = self.amplitudes[h] * self.sizes / self.variances[h]
+            center = self.prior.mean + self.root * ((gain * self.turned) @ self.axes)
+            # A square root of the covariance: along an axis, noise / variance of it is left.
+            left = np.sqrt(self.noises[h] / self.variances[h])
+            narrowed = np.eye(len(mean)) - (self.axes.T * (1 - left)) @ self.axes
+            factor = np.sqrt(self.amplitudes[h]) * self.root[:, None] * narrowed
+            center, spread = _prefer(center, factor, pairs, float(self.noises[h]))
             mean += self.shares[h] * center
             second += self.shares[h] * (spread + np.outer(center, center))
         return Posterior(mean, second - np.outer(mean, mean), self.noise)
 
 
-def _prefer(mean: Vector, covariance: Matrix, pairs: Matrix, noise: float) -> tuple[Vector, Matrix]:
+def _prefer(mean: Vector, factor: Matrix, pairs: Matrix, noise: float) -> tuple[Vector, Matrix]:
     """Laplace's approximation after choices: P(A over B) = Φ(difference / √(2 noise)).
 
-    Newton's steps in the space of the differences, started from what the ratings say.
+    Newton's steps from what the ratings say, in units in which the weights are independent.
+
+    Args:
+        mean: of the weights, (p,).
+        factor: F F^T is their covariance, (p, p).
+        pairs: design of what was chosen less that of what was passed over, (m, p).
+        noise: variance of a rating.
     """
     scale = np.sqrt(2 * noise)
-    spread = covariance @ pairs.T  # (p, m)
-    between = pairs @ spread  # prior covariance of the differences
-    start = pairs @ mean
-    difference, weight = start.copy(), np.ones(len(pairs))
+    start, turned = pairs @ mean / scale, pairs @ factor / scale
+    move = np.zeros(len(mean))
     for _ in range(_NEWTON_STEPS):
-        slope, weight = _probit(difference / scale)
-        slope, weight = slope / scale, weight / scale**2
-        root = np.sqrt(weight)
-        inner = np.eye(len(pairs)) + root[:, None] * between * root
-        target = weight * (difference - start) + slope
-        dual = target - root * np.linalg.solve(inner, root * (between @ target))
-        difference = start + between @ dual
-    root = np.sqrt(weight)
-    inner = np.eye(len(pairs)) + root[:, None] * between * root
-    reduced = np.linalg.solve(inner, root[:, None] * spread.T)
-    return mean + spread @ dual, covariance - (spread * root) @ reduced
+        apart = turned @ move
+        slope, weight = _probit(start + apart)
+        precision = np.eye(len(mean)) + (turned.T * weight) @ turned
+        move = np.linalg.solve(precision, turned.T @ (weight * apart + slope))
+    return mean + factor @ move, factor @ np.linalg.solve(precision, factor.T)
 
 
 def _probit(x: Vector) -> tuple[Vector, Vector]:

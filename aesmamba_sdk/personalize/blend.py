@@ -17,7 +17,8 @@ Vector = NDArray[np.float64]
 
 # People differ in their mean rating by about as much as two ratings of one person do.
 _OFFSET_RATINGS = 2.0
-# Prior weight of slope 1, in summed squared deviations of the generic score: about 15 photos'.
+# Prior weight of slope 1, in summed squared deviations of the generic score, on 1-5: about 15
+# photos'.
 _SLOPE_EVIDENCE = 2.4
 _SLOPES = (0.2, 3.0)
 # Ratings at which a personal network counts half of what cross-validation says.
@@ -35,23 +36,30 @@ class Affine:
     centre: float
 
     @classmethod
-    def fit(cls, generic: Vector, ratings: Vector) -> Affine:
-        """From generic scores and ratings of the same photos; one is enough."""
+    def fit(cls, generic: Vector, ratings: Vector, unit: float = 1.0) -> Affine:
+        """From generic scores and ratings of the same photos; one is enough.
+
+        Args:
+            unit: what a step of 1-5 is on their scale.
+        """
         count, centre = len(ratings), float(generic.mean())
         bias = float((ratings - generic).mean()) * count / (count + _OFFSET_RATINGS)
         x = generic - centre
         rest = ratings - ratings.mean() - x
-        slope = 1.0 + float(x @ rest) / (float(x @ x) + _SLOPE_EVIDENCE)
+        slope = 1.0 + float(x @ rest) / (float(x @ x) + _SLOPE_EVIDENCE * unit**2)
         return cls(centre + bias, float(np.clip(slope, *_SLOPES)), centre)
 
     @staticmethod
-    def held_out(generic: Vector, ratings: Vector, members: NDArray[np.intp]) -> Vector:
+    def held_out(
+        generic: Vector, ratings: Vector, members: NDArray[np.intp], unit: float = 1.0
+    ) -> Vector:
         """Each photo by the map that :meth:`fit` makes of the photos of other groups.
 
         Args:
             generic, ratings: (n,).
             members: (n,) number of each photo's group. A group that is all there is keeps its
                 generic scores.
+            unit: as for :meth:`fit`.
         """
 
         def others(values: Vector) -> Vector:
@@ -63,7 +71,7 @@ class Affine:
         x_mean, y_mean = others(generic) / safe, others(ratings) / safe
         energy = np.maximum(others(generic**2) - safe * x_mean**2, 0.0)
         product = others(generic * ratings) - safe * x_mean * y_mean
-        slope = 1.0 + (product - energy) / (energy + _SLOPE_EVIDENCE)
+        slope = 1.0 + (product - energy) / (energy + _SLOPE_EVIDENCE * unit**2)
         bias = (y_mean - x_mean) * count / (count + _OFFSET_RATINGS)
         moved = x_mean + bias + slope.clip(*_SLOPES) * (generic - x_mean)
         return np.where(count > 0, moved, generic)

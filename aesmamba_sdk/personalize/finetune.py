@@ -85,7 +85,12 @@ class FineTuner:
         self._done, self._total = 0, 0
 
     def cross_validate(
-        self, inputs: Tensor, generic: Vector, ratings: Vector, groups: Sequence[str]
+        self,
+        inputs: Tensor,
+        generic: Vector,
+        ratings: Vector,
+        groups: Sequence[str],
+        unit: float = 1.0,
     ) -> HeldOut:
         """Predict every rating from the others, and choose how long to train.
 
@@ -94,6 +99,7 @@ class FineTuner:
             generic: (n,) generic scores.
             ratings: (n,) on the same scale.
             groups: (n,) names; photos of one group are held out together.
+            unit: what a step of 1-5 is on their scale.
         """
         t, count = self.training, len(ratings)
         folds = split_folds(groups, t.folds, t.seed)
@@ -101,7 +107,7 @@ class FineTuner:
         affine, personal = np.zeros(count), np.zeros((t.steps // t.check_steps, count))
         for held in folds:
             kept = np.setdiff1d(np.arange(count), held)
-            fit = Affine.fit(generic[kept], ratings[kept])
+            fit = Affine.fit(generic[kept], ratings[kept], unit)
             affine[held] = fit(generic[held])
             for i, _ in enumerate(self._train(inputs[kept], ratings[kept], fit)):
                 personal[i, held] = self._predict(inputs[held], fit)

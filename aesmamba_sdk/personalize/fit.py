@@ -21,6 +21,7 @@ from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.methods import REACH_OF, Method
 from aesmamba_sdk.personalize.space import Matrix
 from aesmamba_sdk.personalize.taste import prior_of
+from aesmamba_sdk.scores import Scale
 
 if TYPE_CHECKING:
     from aesmamba_sdk.model.backbone import Backbone
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 MINIMUM_SHOTS = 2
 _TASTE_SHOTS = 5  # below, a held-out rating says nothing
 _LEAST_GROUPS = 3
+_LEARN_CHOICES: tuple[Method, ...] = ("auto", "bayes")
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Support:
     @property
     def choices(self) -> int:
         return 0 if self.chosen is None else len(self.chosen)
+
+    @property
+    def too_small(self) -> bool:
+        """Whether there is nothing to learn from."""
+        return len(self.ratings) < MINIMUM_SHOTS and not self.choices
 
     @property
     def tells_taste(self) -> bool:
@@ -103,23 +110,29 @@ def fit_personal(
     person's use of the scale is learned, whatever the method.
 
     Raises:
-        PersonalizeError: fewer than two ratings and no choices, or the model cannot be
-            personalized by this method.
+        PersonalizeError: fewer than two ratings and no choices, or the method cannot learn from
+            choices or personalize this model.
     """
     count = len(support.ratings)
-    if count < MINIMUM_SHOTS and not support.choices:
+    if support.too_small:
         raise PersonalizeError(
             f"{count} usable rating(s): rate at least {MINIMUM_SHOTS} photos, better 10 or more",
             code="too_few_ratings",
         )
+    if support.choices and method not in _LEARN_CHOICES:
+        raise PersonalizeError(
+            f"{method} learns from ratings, not from choices between photos: use the method auto",
+            code="choices_unsupported",
+        )
+    scale = backbone.config.scale
     generic = _generic(backbone, support.features) if count else np.zeros(0)
     record = PersonalRecord(
         backbone=backbone.hash,
         method="affine",
         reach="heads",
-        affine=Affine.fit(generic, support.ratings) if count else _IDENTITY,
+        affine=Affine.fit(generic, support.ratings, scale.unit) if count else _unmoved(scale),
         trust=0.0,
-        std=UNKNOWN_STD,
+        std=UNKNOWN_STD * scale.unit,
         shots=count,
         seed=seed,
         prompt=prompt,
@@ -128,7 +141,7 @@ def fit_personal(
     if method in REACH_OF:
         from aesmamba_sdk.personalize.trained import check_trainable, fit_network
 
-        check_trainable(backbone, support, method)
+        check_trainable(backbone, method)
         if support.tells_taste:
             kind = "full" if method == "full" else "lora"
             record = replace(record, method=kind, reach=REACH_OF[method])
@@ -143,11 +156,15 @@ def fit_personal(
     return fitted
 
 
-_IDENTITY = Affine(3.0, 1.0, 3.0)
+def _unmoved(scale: Scale) -> Affine:
+    middle = scale.low + scale.width / 2
+    return Affine(middle, 1.0, middle)
 
 
 def evaluate(predicted: Vector, generic: Vector, ratings: Vector) -> Evaluation:
-    """Held-out predictions beside the generic score."""
+    """Held-out predictions beside the generic score; nothing of too few to tell."""
+    if len(ratings) < _TASTE_SHOTS:
+        return Evaluation()
     return Evaluation(
         srcc=srcc(predicted, ratings),
         mae=float(np.abs(predicted - ratings).mean()),
@@ -165,7 +182,8 @@ def _fit_head(
     method: Method,
 ) -> Fitted:
     evidence, notes = gather_evidence(backbone, support)
-    found = hold_out(evidence, generic, support.groups) if len(generic) else None
+    unit = backbone.config.scale.unit
+    found = hold_out(evidence, generic, support.groups, unit) if len(generic) else None
     trust = _trust(method, found, evidence)
     if trust > 0:
         center = evidence.prior.generic_center
@@ -179,12 +197,27 @@ def _fit_head(
     return Fitted(record, evaluate(blended, generic, support.ratings), notes)
 
 
-def gather_evidence(backbone: Backbone, support: Support) -> tuple[Evidence, list[str]]:
-    """The prior beside the shared model met with what a person said, and what to say of it."""
+def gather_evidence(
+    backbone: Backbone, support: Support, others: NDArray[np.float32] | None = None
+) -> tuple[Evidence, list[str]]:
+    """The prior beside the shared model met with what a person said, and what to say of it.
+
+    Args:
+        others: what is kept of further photos, (photos, d): beside the support's they tell what is
+            usual where the model has no reference photos.
+    """
     usual = backbone.reference
     if usual is None:
-        usual = np.concatenate([support.features, *filter(len, _photos(support))])
-    prior, notes = prior_of(backbone.folder, backbone.hash, usual, lambda x: _generic(backbone, x))
+        named = [support.features, *_photos(support), *(() if others is None else (others,))]
+        usual = np.concatenate([features for features in named if len(features)])
+    prior, notes = prior_of(
+        backbone.folder,
+        backbone.hash,
+        usual,
+        lambda x: _generic(backbone, x),
+        backbone.config.scale.unit,
+        backbone.content_axes,
+    )
 
     def design(photos: NDArray[np.float32]) -> Matrix:
         if not len(photos):

@@ -6,6 +6,7 @@ A version is written beside its place and moved there whole, so nothing half-wri
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -72,24 +73,46 @@ def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
     With ``keep`` false it disappears instead.
 
     Raises:
-        PersonalizeError: that version exists already.
+        PersonalizeError: that version exists already, the folder was removed meanwhile, or it
+            cannot be written.
     """
     ensure_private(target.parent.parent)
     ensure_private(target.parent)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
         yield partial
-        try:
-            if keep:
-                partial.rename(target)
-        except OSError as error:
-            raise PersonalizeError(
-                f"{target.name} of this user was written by another run meanwhile; "
-                "personalize again to learn from all ratings",
-                code="personalize_conflict",
-            ) from error
+        if keep:
+            _settle(partial)
+            partial.rename(target)
+    except OSError as error:
+        raise _unwritten(partial, target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Have files on the disk before their folder counts: the database, which names it, is."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb+") as stream:
+                os.fsync(stream.fileno())
+
+
+def _unwritten(partial: Path, target: Path, error: OSError) -> PersonalizeError:
+    if target.is_dir():
+        return PersonalizeError(
+            f"{target.name} of this user was written by another run meanwhile; "
+            "personalize again to learn from all ratings",
+            code="personalize_conflict",
+        )
+    if not partial.is_dir():
+        return PersonalizeError(
+            f"{target.parent} was removed meanwhile, as is the person's model in it",
+            code="personalize_conflict",
+        )
+    return PersonalizeError(
+        f"{target} cannot be written: {error.strerror or error}", code="personal_model_unwritable"
+    )
 
 
 def save_record(folder: Path, record: PersonalRecord) -> None:

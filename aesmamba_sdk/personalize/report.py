@@ -16,6 +16,7 @@ class PersonalizeReport:
         method: ``"bayes"``, ``"lora"``, ``"full"``; ``"affine"`` where the evidence supports no
             more than the generic score on the person's scale.
         shots: rated photos learned from.
+        choices: choices between two photos learned from.
         seconds: in all, photos embedded included.
         srcc, mae: of the personal scores, each photo predicted without its own rating; ``None``
             with too few ratings.
@@ -31,6 +32,7 @@ class PersonalizeReport:
     version: int | None
     method: str
     shots: int
+    choices: int
     seconds: float
     srcc: float | None
     mae: float | None

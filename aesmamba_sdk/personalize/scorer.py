@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from aesmamba_sdk.errors import PersonalizeError
@@ -79,13 +78,12 @@ class PersonalScorer:
         return self.backbone.encode(images, encoder)
 
     def judge(self, features: Array, generic: Array) -> tuple[Array, Array]:
-        """Scores (n,) as by :meth:`scores`, and the standard deviation (n,) of this person's
+        """Scores (n,) as by :meth:`unclipped`, and the standard deviation (n,) of this person's
         rating around each."""
-        if self.head is None:
-            unknown = np.full(len(generic), self.record.std, np.float32)
-            return self.scores(features, generic), unknown
-        scores, deviations = self.head.predict(features, generic)
-        return self._clipped(scores), deviations
+        if self.head is not None:
+            return self.head.predict(features, generic)
+        unknown = np.full(len(generic), self.record.std, np.float32)
+        return self.unclipped(features, generic).astype(np.float32), unknown
 
     def scores(self, features: Array, generic: Array) -> Array:
         """Personal scores (n,), clipped to the scale.
@@ -94,10 +92,8 @@ class PersonalScorer:
             features: this person's f_v, (n, d).
             generic: the backbone's value of the same photos, (n,).
         """
-        return self._clipped(self.unclipped(features, generic))
-
-    def _clipped(self, scores: NDArray[np.floating]) -> Array:
         scale = self.backbone.config.scale
+        scores = self.unclipped(features, generic)
         clipped: Array = scores.clip(scale.low, scale.high).astype(np.float32)
         return clipped
 
@@ -114,14 +110,15 @@ class PersonalScorer:
 
     @cached_property
     def reference_values(self) -> Array | None:
-        """This person's scores of the reference photos, ascending.
+        """This person's scores of the reference photos, ascending, past the ends of the scale.
 
         ``None`` for a model that changes the encoder: the reference photos themselves do not ship.
         """
         reference = self.backbone.reference
         if reference is None or self.reencodes:
             return None
-        return np.sort(self.scores(reference, self.backbone.values(reference)))
+        generic = self.backbone.values(reference)
+        return np.sort(self.unclipped(reference, generic)).astype(np.float32)
 
 
 def _network(folder: Path, backbone: Backbone, record: PersonalRecord) -> PersonalNetwork:

@@ -22,6 +22,7 @@ _LINEAR = 0.1
 """Weight of where a photo lies, beside how like known photos it is."""
 _CHUNK = 1024  # photos at a time: what is in work stays in a cache
 _LEAST_SPREAD = 1e-3  # of a number that hardly varies
+_LEAST_AWAY = 0.1  # half precision holds the axes of photos that are all the same
 _ALIKE = 1e-3  # a landmark that shows what another shows is not told apart any finer
 
 
@@ -40,13 +41,23 @@ class PhotoSpace:
     landmarks: NDArray[np.float16]
 
     @classmethod
-    def of(cls, features: NDArray[Any]) -> PhotoSpace:
-        """The space that photos (n, d) span; they are its landmarks, evenly picked if many."""
+    def of(cls, features: NDArray[Any], axes: NDArray[Any] | None = None) -> PhotoSpace:
+        """The space that photos span; they are its landmarks, evenly picked if many.
+
+        Args:
+            features: what is kept of the photos, (n, d).
+            axes: the directions to see photos along, (d, p), where some are known to tell what is
+                in them; by default those in which these photos differ most, each number measured
+                by its own spread.
+        """
         x = features.astype(np.float64)
-        center, spread = x.mean(0), x.std(0) + _LEAST_SPREAD
-        scale = spread * np.sqrt(x.shape[1])
-        _, _, directions = np.linalg.svd((x - center) / scale, full_matrices=False)
-        axes = (directions[:_AXES].T / scale[:, None]).astype(np.float16)
+        center = x.mean(0)
+        if axes is None:
+            spread = x.std(0) + _LEAST_SPREAD
+            _, _, directions = np.linalg.svd((x - center) / spread, full_matrices=False)
+            axes = directions[:_AXES].T / spread[:, None]
+        away = np.sqrt(np.square((x - center) @ axes).sum(1).mean())
+        axes = (axes / max(away, _LEAST_AWAY)).astype(np.float16)
         bare = cls(center.astype(np.float32), axes, np.zeros((0, axes.shape[1]), np.float16))
         picked = np.unique(np.linspace(0, len(x) - 1, min(len(x), _LANDMARKS)).round().astype(int))
         return cls(bare.center, axes, bare(x[picked]).astype(np.float16))

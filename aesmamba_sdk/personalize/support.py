@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from PIL import Image
 from aesmamba_sdk.embeddings.cache import Feature
 from aesmamba_sdk.embeddings.stream import Embedded
 from aesmamba_sdk.errors import PersonalizeError, RatingsError
-from aesmamba_sdk.personalize.fit import Support
+from aesmamba_sdk.personalize.fit import MINIMUM_SHOTS, Support
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.profiles.rating_store import Rating
 from aesmamba_sdk.ratings import Choice, RatedPhoto
@@ -61,33 +62,32 @@ class Gathered:
         features = known([rating.photo_id for rating in earlier])
         unknown = [rating for rating in earlier if rating.photo_id not in features]
         for rating, embedded in zip(unknown, embed([r.path for r in unknown]), strict=True):
-            if embedded.feature is None:
-                self.problems.append(f"{embedded.error}; its stored rating is left out")
-            elif embedded.photo_id != rating.photo_id:
-                self.problems.append(
-                    f"{rating.path} is no longer the photo that was rated; its rating is left out"
-                )
-            else:
+            if (problem := _lost(rating, embedded)) is not None:
+                self.problems.append(problem)
+            elif embedded.feature is not None:
                 features[rating.photo_id] = embedded.feature
         for rating in earlier:
             if rating.photo_id in features:
                 self.ratings[rating.photo_id] = rating
                 self.features[rating.photo_id] = features[rating.photo_id]
 
-    def nothing(self, user: str) -> PersonalizeError:
-        """The error of there being no rating at all."""
+    def too_few(self, user: str) -> PersonalizeError:
+        """The error of there being too few ratings to learn from."""
+        count = len(self.ratings) or "no"
         first = f" First problem: {self.problems[0]}" if self.problems else ""
         return PersonalizeError(
-            f"{user!r} has no usable ratings: give a folder of rated photos.{first}",
+            f"{user!r} has {count} usable rating(s): rate at least {MINIMUM_SHOTS} photos, better "
+            f"10 or more.{first}",
             code="too_few_ratings",
         )
 
-    def keep_files(self) -> None:
+    def keep_files(self, embed: Embed) -> None:
         """Leave out ratings whose photo is no longer where it was, for methods that read it."""
-        for photo_id, rating in list(self.ratings.items()):
-            if not Path(rating.path).is_file():
-                self.problems.append(f"{rating.path} is gone; its stored rating is left out")
-                del self.ratings[photo_id], self.features[photo_id]
+        ratings = list(self.ratings.values())
+        for rating, embedded in zip(ratings, embed([r.path for r in ratings]), strict=True):
+            if (problem := _lost(rating, embedded)) is not None:
+                self.problems.append(problem)
+                del self.ratings[rating.photo_id], self.features[rating.photo_id]
 
     def support(self, shots: int | None, seed: int, scale: Scale) -> Support:
         """Features and ratings on the model's ``scale``; ``shots`` of them, chosen by ``seed``."""
@@ -129,6 +129,15 @@ def with_choices(
     return replace(support, features=features, chosen=np.stack(chosen), passed=np.stack(passed))
 
 
+def _lost(rating: Rating, embedded: Embedded) -> str | None:
+    """Why what lies where a photo was rated is not that photo, if it is not."""
+    if embedded.feature is None:
+        return f"{embedded.error}; its stored rating is left out"
+    if embedded.photo_id != rating.photo_id:
+        return f"{rating.path} is no longer the photo that was rated; its rating is left out"
+    return None
+
+
 def unrated(photos: Iterable[Embedded], stored: Sequence[Rating]) -> list[Embedded]:
     """Files that can be used, each content once, without those rated already."""
     known = {rating.photo_id for rating in stored}
@@ -166,7 +175,7 @@ def _rating(photo: RatedPhoto, photo_id: str, now: datetime) -> Rating:
 
     return Rating(
         photo_id=photo_id,
-        path=str(photo.path.absolute()),
+        path=os.path.abspath(photo.path),  # noqa: PTH100 -- links are not followed
         score=unit(photo.score),
         raw_score=photo.score,
         raw_scale=photo.scale,

@@ -116,6 +116,8 @@ def prior_of(
     backbone: str,
     usual: NDArray[Any],
     generic: Callable[[NDArray[Any]], Vector],
+    unit: float = 1.0,
+    axes: NDArray[Any] | None = None,
 ) -> tuple[TastePrior, list[str]]:
     """The prior that lies beside a model, or one that knows nothing, and what to say of it.
 
@@ -124,6 +126,8 @@ def prior_of(
         backbone: its hash.
         usual: what is kept of usual photos, (photos, d), for their spread where nothing is known.
         generic: f_v to generic scores.
+        unit: what a step of 1-5 is on their scale.
+        axes: as for :meth:`PhotoSpace.of`, where nothing is known.
 
     Raises:
         PersonalizeError: the file is damaged.
@@ -140,17 +144,25 @@ def prior_of(
         ": learned without knowing other people's taste; `python -m aesmamba_sdk.train.taste` "
         "would teach it"
     )
-    return uninformed(backbone, usual, generic(usual)), [note]
+    return uninformed(backbone, usual, generic(usual), unit, axes), [note]
 
 
-def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> TastePrior:
+def uninformed(
+    backbone: str,
+    features: NDArray[Any],
+    generic: NDArray[Any],
+    unit: float = 1.0,
+    axes: NDArray[Any] | None = None,
+) -> TastePrior:
     """The prior where nothing was learned from people: all directions as photos vary in them.
 
     Args:
         backbone: hash of the shared model.
         features, generic: what is kept (n, d), and generic scores (n,) of usual photos.
+        unit: what a step of 1-5 is on their scale.
+        axes: as for :meth:`PhotoSpace.of`.
     """
-    space = PhotoSpace.of(features)
+    space = PhotoSpace.of(features, axes)
     basis = space.basis()
     seen = space(features) @ basis
     center = seen.mean(0)
@@ -165,7 +177,7 @@ def uninformed(backbone: str, features: NDArray[Any], generic: NDArray[Any]) -> 
         offset=center @ kept,
         generic_center=float(generic.mean()),
         mean=np.r_[generic.mean(), 1.0, 0 * ones],
-        variance=np.r_[0.5, 0.25, 0.3 * ones],
-        log_noise=(-0.7, 0.5),
+        variance=np.r_[0.5 * unit**2, 0.25, 0.3 * unit**2 * ones],
+        log_noise=(-0.7 + 2 * np.log(unit), 0.5),
         source="",
     )

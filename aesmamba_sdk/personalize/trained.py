@@ -45,22 +45,16 @@ class Trainable(Protocol):
         """Write what scoring needs of it."""
 
 
-def check_trainable(backbone: Backbone, support: Support, method: Method) -> None:
+def check_trainable(backbone: Backbone, method: Method) -> None:
     """
     Raises:
-        PersonalizeError: the model has no fusion, or there are choices, which only the closed-form
-            head can learn.
+        PersonalizeError: the model has no fusion.
     """
     if backbone.model.fusion is None:
         raise PersonalizeError(
             f"model {backbone.config.name!r} has no fusion with text and cannot be personalized "
             f"by {method}: use the method auto, or a model that has, such as nano",
             code="no_fusion",
-        )
-    if support.choices:
-        raise PersonalizeError(
-            f"{method} learns from ratings, not from choices between photos: use the method auto",
-            code="choices_unsupported",
         )
 
 
@@ -80,7 +74,9 @@ def fit_network(
     trainable = _trainable(backbone, record)
     inputs = _inputs(trainable.core, backbone, support)
     tuner = FineTuner(trainable.network, trainable.training, progress)
-    held_out = tuner.cross_validate(inputs, generic, support.ratings, support.groups)
+    held_out = tuner.cross_validate(
+        inputs, generic, support.ratings, support.groups, backbone.config.scale.unit
+    )
     weight = trust(support.ratings - held_out.affine, held_out.personal - held_out.affine)
     blended = held_out.affine + weight * (held_out.personal - held_out.affine)
     if weight > 0:

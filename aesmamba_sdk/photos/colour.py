@@ -9,8 +9,8 @@ from PIL import Image, ImageCms
 
 from aesmamba_sdk.photos.limits import MAX_SIDE
 
-_DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_BAND = 2**21
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+_BAND = 2**17
 """Pixels of a deep image that are converted at a time."""
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -46,7 +46,7 @@ def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
 
 def _resizable(image: Image.Image) -> Image.Image:
     """In a mode whose neighbouring pixels may be mixed, at eight bits."""
-    if image.mode in _DEEP_MODES:
+    if image.mode in DEEP_MODES:
         return _to_eight_bits(image)
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
@@ -70,6 +70,8 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
     if image.mode == "F":  # floats come on 0-1 or on 0-255
         factor = 255.0 if max(values.max(initial=0) for _, values in bands()) <= 1 else 1.0
     grey = Image.new("L", image.size)
+    if "icc_profile" in image.info:
+        grey.info["icc_profile"] = image.info["icc_profile"]
     for top, values in bands():
         band = (values * factor).clip(0, 255).round().astype(np.uint8)
         grey.paste(Image.fromarray(band), (0, top))

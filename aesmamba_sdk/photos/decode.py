@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from PIL import Image, UnidentifiedImageError
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos.colour import finished, upright_size
 from aesmamba_sdk.photos.float_tiff import holds_float_colours, open_float_tiff
-from aesmamba_sdk.photos.formats import HEAD, recognise
+from aesmamba_sdk.photos.formats import HEAD, PILLOW_FORMATS, recognise
 from aesmamba_sdk.photos.heif import open_heif
 from aesmamba_sdk.photos.limits import MAX_PIXELS, MAX_SIDE
-from aesmamba_sdk.photos.pixels import Pixels, load_pixels, orientation_of
+from aesmamba_sdk.photos.pixels import Pixels, load_pixels, pixels_of
 from aesmamba_sdk.photos.raw import holds_raw, open_raw
 
 if TYPE_CHECKING:
@@ -82,10 +83,12 @@ def _load(source: PhotoSource, side: int) -> Photo:
             decoded = _decode(io.BytesIO(source), name, None, side)
         return _finish(decoded, name, None, side)
     if isinstance(source, Image.Image):
-        name, image = "PIL image", source.copy()
+        name, image = "PIL image", source
     else:
         name, image = "array", _from_array(source)
-    return _finish(Pixels(image, image.size, orientation_of(image)), name, None, side)
+    with _named(name):
+        decoded = pixels_of(image, name, side)
+    return _finish(decoded, name, None, side)
 
 
 def _load_file(path: str, side: int) -> Photo:
@@ -132,11 +135,20 @@ def _named(name: str) -> Iterator[None]:
             code="photo_too_large",
         ) from error
     except MemoryError as error:
+        _let_go(error)
         raise PhotoError(f"{name} does not fit in memory", code="photo_too_large") from error
     except Exception as error:
+        _let_go(error)
         raise PhotoError(
             f"{name} is damaged or cut short: {_reason(error)}", code="photo_truncated"
         ) from error
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Free the pixels in the frames that an error came through: it may be kept for long."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__context__
 
 
 def _reason(error: Exception) -> str:
@@ -158,7 +170,7 @@ def _decode(stream: BinaryIO, name: str, path: str | None, side: int) -> Pixels:
         return open_raw(path or stream, name, side)
     if directory is not None and holds_float_colours(directory):
         return open_float_tiff(stream, name, side)
-    return load_pixels(Image.open(stream), name, side)
+    return load_pixels(Image.open(stream, formats=PILLOW_FORMATS), name, side)
 
 
 def _first_directory(stream: BinaryIO) -> ImageFileDirectory_v2:

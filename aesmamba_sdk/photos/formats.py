@@ -17,6 +17,9 @@ RAW_EXTENSIONS = frozenset(f".{name}" for name in _RAW_NAMES.split())
 EXTENSIONS = RAW_EXTENSIONS | {f".{name}" for name in f"{_PICTURE_NAMES} {_HEIF_NAMES}".split()}
 """Files of these names are photos; sidecars (.xmp, .aae, .pp3, .thm, .json) and videos are not."""
 
+PILLOW_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "PPM", "TIFF", "WEBP", "AVIF")
+"""What of Pillow's formats is opened. It knows many more, some by starting other programs."""
+
 HEAD = 64
 """Bytes from which the kind of a file is known."""
 

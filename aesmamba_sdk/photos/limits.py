@@ -30,9 +30,11 @@ def check_size(size: tuple[int, int], pixel: float, name: str) -> int:
         pixel: bytes that decoding takes for one.
 
     Raises:
-        PhotoError: the photo is above one of the limits.
+        PhotoError: the photo is empty, or above one of the limits.
     """
     pixels = size[0] * size[1]
+    if not pixels:
+        raise PhotoError(f"{name} has no pixels: {size[0]}x{size[1]}", code="photo_empty")
     if pixels > MAX_PIXELS:
         raise PhotoError(
             f"{name} has {size[0]}x{size[1]} pixels; at most {MAX_PIXELS // 10**6} megapixels "

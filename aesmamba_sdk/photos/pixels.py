@@ -7,15 +7,17 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from aesmamba_sdk.photos.colour import reduced
+from aesmamba_sdk.photos.colour import DEEP_MODES, reduced
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
 
 _ORIENTATION_TAG = 0x0112
 _SCALED = 1 / 16
 """Bytes of a JPEG pixel that is decoded at 1/8: four for one in 64."""
-_PIXEL = {"1": 5, "L": 1, "P": 5, "I;16": 3, "I;16L": 3, "I;16B": 3, "I;16N": 3, "I": 5, "F": 5}
-"""Bytes of other pixels, with what they are converted to before they are made smaller."""
-_USUAL_PIXEL = 4
+_BESIDE = {"WEBP": 12, "AVIF": 5}
+"""Bytes a pixel, measured, that decoders hold beside the image. They are up to ten for AVIFs of
+more than eight bits or with colours as fine as their light, which only decoding tells."""
+_HELD = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+_USUALLY_HELD = 4
 _BLOCK = 2**20
 """Bytes of a file that are decoded at a time, Pillow's own being 64 kB. Between two such pieces the
 interpreter's lock is taken: a hundred times a large photo, while another thread imports torch."""
@@ -45,8 +47,10 @@ def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
         Exception: whatever the decoder raises on damaged files.
     """
     size = image.size
-    amount = check_size(size, _bytes_of_pixel(image), name)
-    if image.format in ("JPEG", "MPO"):
+    is_jpeg = image.format in ("JPEG", "MPO")
+    pixel = _bytes_of_jpeg_pixel(image) if is_jpeg else _bytes_of_pixel(image)
+    amount = check_size(size, pixel, name)
+    if is_jpeg:
         # Decoding at 1/2, 1/4 or 1/8 scale, never below the size kept, costs far less.
         scale = max(1.0, max(size) / side)
         image.draft("RGB", (math.ceil(size[0] / scale), math.ceil(size[1] / scale)))
@@ -61,6 +65,18 @@ def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
     return Pixels(small, size, orientation)
 
 
+def pixels_of(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
+    """As :func:`load_pixels` of an image that is somebody else's: it keeps its size and stays open.
+
+    Raises:
+        PhotoError: it is empty or too large.
+        Exception: whatever Pillow raises of one that it has yet to decode.
+    """
+    with decoding.take(check_size(image.size, _bytes_of_pixel(image), name)):
+        image.load()
+        return Pixels(reduced(image, side), image.size, orientation_of(image))
+
+
 def orientation_of(image: Image.Image) -> int | None:
     """What its EXIF says. Of some PNGs this is known only when they are decoded."""
     try:
@@ -70,8 +86,20 @@ def orientation_of(image: Image.Image) -> int | None:
 
 
 def _bytes_of_pixel(image: Image.Image) -> float:
-    if image.format not in ("JPEG", "MPO"):
-        return _PIXEL.get(image.mode, _USUAL_PIXEL)
+    """While it is decoded, or while it is made smaller, whichever takes more."""
+    held = _HELD.get(image.mode, _USUALLY_HELD)
+    return held + max(_BESIDE.get(image.format or "", 0), _bytes_to_convert(image))
+
+
+def _bytes_to_convert(image: Image.Image) -> int:
+    if image.mode in ("P", "PA") or "transparency" in image.info:
+        return 8  # RGBA, and once more with the colours times alpha, which Pillow mixes
+    if image.mode in ("RGBA", "LA"):
+        return 4
+    return 1 if image.mode in ("1", *DEEP_MODES) else 0
+
+
+def _bytes_of_jpeg_pixel(image: Image.Image) -> float:
     if not image.info.get("progressive"):
         return _SCALED
     # Every coefficient, two bytes each, is kept until the last scan has been read.

@@ -10,7 +10,7 @@ from PIL import Image
 
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos.colour import reduced
-from aesmamba_sdk.photos.formats import missing_extra
+from aesmamba_sdk.photos.formats import PILLOW_FORMATS, missing_extra
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
 from aesmamba_sdk.photos.pixels import Pixels, load_pixels
 
@@ -83,7 +83,7 @@ def _preview(raw: rawpy.RawPy, name: str, side: int) -> Pixels | None:
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
         return None
     if isinstance(thumb.data, bytes):
-        image: Image.Image = Image.open(io.BytesIO(thumb.data))
+        image: Image.Image = Image.open(io.BytesIO(thumb.data), formats=PILLOW_FORMATS)
     else:
         image = Image.fromarray(thumb.data)
     if max(image.size) < MAX_SIDE:

@@ -10,6 +10,7 @@ import fnmatch
 import os
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
@@ -48,10 +49,12 @@ class Selection:
     Attributes:
         include: only files that fit one of these; all, if there are none.
         exclude: but none that fits one of these.
+        without: folders that are never searched, by whatever name they are met.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def takes(self, relative: str, name: str) -> bool:
         """Whether a file is wanted, by its path below the folder and its name."""
@@ -114,7 +117,10 @@ def count_photos(paths: Iterable[str | os.PathLike[str]], selection: Selection =
 
 def _walk(root: str, selection: Selection) -> Iterator[str]:
     """Paths as text: Path objects of 100,000 photos cost as much as scoring them from the cache."""
-    entered: set[tuple[int, int]] = set()
+    entered: set[tuple[int, int] | str] = set()
+    for folder in selection.without:
+        with suppress(OSError):
+            _first_visit(folder, entered)
     waiting = [(root, "")]
     while waiting:
         folder, below = waiting.pop()
@@ -144,7 +150,7 @@ def _photos(
     entries: Iterable[os.DirEntry[str]], folders: set[str], below: str, selection: Selection
 ) -> list[str]:
     """The photos among one folder's entries, of which these are folders."""
-    everything = selection == EVERYTHING
+    everything = not (selection.include or selection.exclude)
     taken: list[tuple[str, str, str]] = []
     for entry in entries:
         name = entry.name
@@ -173,9 +179,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _first_visit(folder: str, entered: set[tuple[int, int]]) -> bool:
+def _first_visit(folder: str, entered: set[tuple[int, int] | str]) -> bool:
     status = os.stat(folder)  # noqa: PTH116
-    key = (status.st_dev, status.st_ino)
+    # Some network and foreign file systems number nothing.
+    key = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(folder)
     if key in entered:
         return False
     entered.add(key)

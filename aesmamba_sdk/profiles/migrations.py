@@ -18,6 +18,7 @@ from sqlalchemy import (
     Double,
     Engine,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -114,7 +115,30 @@ def create_model_files(connection: Connection) -> None:
     files.create(connection)
 
 
-MIGRATIONS: tuple[Migration, ...] = (create_tables, create_model_files)
+def create_rated_features(connection: Connection) -> None:
+    """Features of rated photos that are in no file."""
+    tables = MetaData()
+    Table(
+        "ratings",
+        tables,
+        Column("user_id", Integer, primary_key=True),
+        Column("photo_id", Text, primary_key=True),
+    )
+    features = Table(
+        "rated_features",
+        tables,
+        Column("user_id", Integer, primary_key=True),
+        Column("photo_id", Text, primary_key=True),
+        Column("encoder", Text, nullable=False),
+        Column("data", LargeBinary, nullable=False),
+        ForeignKeyConstraint(
+            ["user_id", "photo_id"], ["ratings.user_id", "ratings.photo_id"], ondelete="CASCADE"
+        ),
+    )
+    features.create(connection)
+
+
+MIGRATIONS: tuple[Migration, ...] = (create_tables, create_model_files, create_rated_features)
 """All steps in order; the first has number 1."""
 
 

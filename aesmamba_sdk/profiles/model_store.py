@@ -78,10 +78,12 @@ class ModelStore:
         shots: int,
         report: dict[str, Any],
         files: Mapping[str, bytes] = MappingProxyType({}),
+        added: datetime | None = None,
     ) -> PersonalModel:
         """Record a model whose folder is complete and let it serve from now on.
 
-        ``files``, by name, are what the folder holds, for computers that share the database alone.
+        ``files``, by name, are what the folder holds, for computers that share the database alone;
+        ``added`` is when the user was added, where somebody else may have taken the name since.
 
         Raises:
             UserNotFoundError: there is no such user.
@@ -91,7 +93,7 @@ class ModelStore:
         _check_folder(folder)
         _check_report(report)
         with self._database.write() as session:
-            owner = find_user(session, user, lock=True)
+            owner = find_user(session, user, lock=True, added=added)
             if _find(session, owner, version) is not None:
                 raise PersonalizeError(
                     f"version {version} of {user!r}'s model exists already: another training "
@@ -137,6 +139,15 @@ class ModelStore:
             chosen = ModelRow.user_id == owner.id, ModelRow.version == version
             session.execute(update(ModelRow).where(*chosen).values(active=True))
             return personal_model(session.scalars(select(ModelRow).where(*chosen)).one(), user)
+
+    def retire(self, user: str) -> None:
+        """Let no model serve: scores are everyone's until the person trains or uses one again.
+
+        Raises:
+            UserNotFoundError: there is no such user.
+        """
+        with self._database.write() as session:
+            _retire(session, find_user(session, user, lock=True))
 
     def files(self, user: str, version: int) -> dict[str, bytes]:
         """What a model's folder holds, by name; nothing where that was never recorded.

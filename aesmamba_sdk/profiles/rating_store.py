@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from numbers import Real
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import bindparam, delete, insert, select
 from sqlalchemy.orm import Session
 
 from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.paths import printable
 from aesmamba_sdk.profiles.database import Database
-from aesmamba_sdk.profiles.tables import RatingRow, UserRow, find_user
+from aesmamba_sdk.profiles.tables import RatedFeatureRow, RatingRow, UserRow, find_user
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 
 _RATINGS = RatingRow.metadata.tables[RatingRow.__tablename__]
+_MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class Rating:
         attributes: attribute name to score, 1-5.
         source: where the rating was read, e.g. ``"ratings.csv"``.
         rated_at: when it was given or read, with a time zone; now unless told.
-        group: what the photo belongs with, e.g. one burst; empty where it stands alone.
+        group: what the photo belongs with, e.g. one burst; empty where it stands alone, or as
+            an earlier rating of it said.
 
     Raises:
         RatingsError: a text, score or time is none or out of range.
@@ -53,10 +59,17 @@ class Rating:
                 raise RatingsError(f"{name} must be text, not {getattr(self, name)!r}")
         if not self.photo_id:
             raise RatingsError(f"photo_id of {self.path!r} is empty: give the photo's hash")
-        _check("score", self.score, UNIT_SCORES)
-        _check("raw_score", self.raw_score, self.raw_scale)
-        for name, value in self.attributes.items():
-            _check(f"attributes.{name}", value, UNIT_SCORES)
+        # Frozen: plain numbers take the place of what numpy or pandas give.
+        checked = {
+            "score": _number("score", self.score, UNIT_SCORES),
+            "raw_score": _number("raw_score", self.raw_score, self.raw_scale),
+            "attributes": {
+                name: _number(f"attributes.{name}", value, UNIT_SCORES)
+                for name, value in self.attributes.items()
+            },
+        }
+        for name, plain in checked.items():
+            object.__setattr__(self, name, plain)
         if self.rated_at.tzinfo is None:
             raise RatingsError(f"rated_at {self.rated_at} has no time zone: give UTC")
 
@@ -107,8 +120,23 @@ class RatingStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def save(self, user: str, ratings: Iterable[Rating]) -> int:
+    def save(
+        self,
+        user: str,
+        ratings: Iterable[Rating],
+        *,
+        added: datetime | None = None,
+        features: Mapping[str, bytes] = MappingProxyType({}),
+        encoder: str = "",
+    ) -> int:
         """Keep ``ratings``, all or none; of two of the same photo the later counts.
+
+        Args:
+            user: whose.
+            ratings: of any photos.
+            added: when the user was added, where somebody else may have taken the name since.
+            features: of those photos that are in no file, by photo id; they go with the rating.
+            encoder: whose these are.
 
         Returns:
             The number of photos whose rating was written.
@@ -118,7 +146,24 @@ class RatingStore:
         """
         ratings = list(ratings)
         with self._database.write() as session:
-            return write_ratings(session, find_user(session, user, lock=True), ratings)
+            owner = find_user(session, user, lock=True, added=added)
+            count = write_ratings(session, owner, ratings)
+            session.add_all(
+                RatedFeatureRow(user_id=owner.id, photo_id=photo_id, encoder=encoder, data=data)
+                for photo_id, data in features.items()
+            )
+            return count
+
+    def features(self, photo_ids: Sequence[str], encoder: str) -> dict[str, bytes]:
+        """What is kept of those photos that are in no file, whoever rated them."""
+        found: dict[str, bytes] = {}
+        columns = RatedFeatureRow.photo_id, RatedFeatureRow.data
+        with self._database.read() as session:
+            for start in range(0, len(photo_ids), _MOST_VARIABLES):
+                part = RatedFeatureRow.photo_id.in_(photo_ids[start : start + _MOST_VARIABLES])
+                chosen = select(*columns).where(part, RatedFeatureRow.encoder == encoder)
+                found |= dict(session.execute(chosen).all())
+        return found
 
     def list(self, user: str) -> list[Rating]:
         """What ``user`` rated, oldest first.
@@ -170,10 +215,18 @@ def read_ratings(session: Session, user: UserRow) -> list[Rating]:
 
 
 def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) -> int:
-    """Write ``ratings`` over earlier ones of the same photos; returns how many photos."""
+    """Write ``ratings`` over earlier ones of the same photos; returns how many photos.
+
+    What a photo belongs with stays known where the new rating does not say.
+    """
     latest = {rating.photo_id: rating for rating in ratings}
+    columns = RatingRow.photo_id, RatingRow.group_name
+    known = select(*columns).where(RatingRow.user_id == user.id, RatingRow.group_name != "")
+    groups = {photo_id: group for photo_id, group in session.execute(known) if photo_id in latest}
     delete_ratings(session, user, latest)
     rows = [_columns(rating) | {"user_id": user.id} for rating in latest.values()]
+    for row in rows:
+        row["group_name"] = row["group_name"] or groups.get(row["photo_id"], "")
     if rows:
         session.execute(insert(RatingRow), rows)
     return len(rows)
@@ -197,12 +250,15 @@ def _columns(rating: Rating) -> dict[str, Any]:
         "raw_low": rating.raw_scale.low,
         "raw_high": rating.raw_scale.high,
         "attributes": rating.attributes,
-        "source": rating.source,
-        "group_name": rating.group,
+        "source": printable(rating.source),
+        "group_name": printable(rating.group),
         "rated_at": rating.rated_at,
     }
 
 
-def _check(name: str, value: Any, scale: Scale) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value not in scale:
+def _number(name: str, value: Any, scale: Scale) -> float:
+    # numpy's numbers are real ones, too.
+    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    if number not in scale:
         raise RatingsError(f"{name} {value!r} is no number of {scale}: convert it to that scale")
+    return number

@@ -17,6 +17,7 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     LargeBinary,
     Text,
@@ -101,6 +102,22 @@ class RatingRow(Base):
     rated_at: Mapped[datetime]
 
 
+class RatedFeatureRow(Base):
+    """What an encoder saw of a rated photo that is in no file, and so cannot be read again."""
+
+    __tablename__ = "rated_features"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["user_id", "photo_id"], ["ratings.user_id", "ratings.photo_id"], ondelete="CASCADE"
+        ),
+    )
+
+    user_id: Mapped[int] = mapped_column(primary_key=True)
+    photo_id: Mapped[str] = mapped_column(primary_key=True)
+    encoder: Mapped[str]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 class ModelRow(Base):
     """One version of a person's model; at most one of them is active."""
 
@@ -181,11 +198,14 @@ def name_key(name: str) -> str:
     return unicodedata.normalize("NFC", name.casefold())
 
 
-def find_user(session: Session, name: str, *, lock: bool = False) -> UserRow:
+def find_user(
+    session: Session, name: str, *, lock: bool = False, added: datetime | None = None
+) -> UserRow:
     """The user of exactly that name.
 
     Args:
         lock: let no other transaction change anything of this user until this one ends.
+        added: when the user was added whom the caller knows; somebody else of that name is none.
 
     Raises:
         UserNotFoundError: there is none; the message suggests close names or how to add one.
@@ -198,6 +218,8 @@ def find_user(session: Session, name: str, *, lock: bool = False) -> UserRow:
     row = session.scalar(wanted) if name.isprintable() else None
     if row is None:
         raise UserNotFoundError(f"no user {name!r}; {_advice(session, name)}")
+    if added is not None and row.created_at != added:
+        raise UserNotFoundError(f"{name!r} was removed meanwhile, and somebody else has that name")
     return row
 
 

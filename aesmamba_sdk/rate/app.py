@@ -15,7 +15,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from aesmamba_sdk.errors import AesMambaError
 from aesmamba_sdk.pages.assets import joined, read_asset
-from aesmamba_sdk.pages.names import common_folder, name_below, printable
+from aesmamba_sdk.pages.names import common_folder, name_below
+from aesmamba_sdk.paths import printable
+from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.photos import load_image
 from aesmamba_sdk.rate.session import OFFERED, Learned, RatingSession
 from aesmamba_sdk.runs import Run
@@ -165,10 +167,17 @@ def _told(learning: Run[Learned] | None) -> dict[str, Any]:
     if error is not None:
         told["error"] = {"code": error.code, "message": printable(error.message)}
     if learned is not None:
-        told["report"] = learned.report.to_dict()
+        told["report"] = _printed(learned.report)
         told["personalBefore"] = learned.personal_before
         told["ranking"] = [[photo.photo, photo.before, photo.after] for photo in learned.ranking]
     return told
+
+
+def _printed(report: PersonalizeReport) -> dict[str, Any]:
+    """As JSON for a page: texts may name files whose names are no text."""
+    return report.to_dict() | {
+        name: [printable(text) for text in getattr(report, name)] for name in ("problems", "notes")
+    }
 
 
 def _first_part(connection: HTTPConnection) -> str:

@@ -210,9 +210,9 @@ class RatingSession:
 
 def _ranked(before: Sequence[Score], after: Sequence[Score]) -> list[RankedPhoto]:
     """Photos with both scores, best first; those that went away meanwhile are left out."""
-    found = [
-        RankedPhoto(i, old.value, new.value)
-        for i, (old, new) in enumerate(zip(before, after, strict=True))
-        if old.value is not None and new.value is not None
+    best = sorted(range(len(after)), key=lambda i: -after[i].order)
+    return [
+        RankedPhoto(i, old, new)
+        for i in best
+        if (old := before[i].value) is not None and (new := after[i].value) is not None
     ]
-    return sorted(found, key=lambda photo: -photo.after)

@@ -9,8 +9,11 @@ import csv
 import io
 import json
 import math
+import os
 import re
+import reprlib
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +39,12 @@ ATTRIBUTE_COLUMNS = {name: name for name in ATTRIBUTES} | {
     "willingnessToShare": "willingness_to_share",
 }
 """Attribute columns, in our spelling and in PARA's."""
+_KNOWN = {
+    name.lower(): name
+    for name in (*FILE_COLUMNS, *SCORE_COLUMNS, *ATTRIBUTE_COLUMNS, "scale", "group")
+}
+_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)  # a first line for Excel
+_TOLD = 200  # characters of what was read, in messages
 _DECIMAL_COMMA = re.compile(r"^\s*(\d+),(\d{1,2})\s*$")  # as spreadsheets write in half of Europe
 
 
@@ -61,32 +70,39 @@ def read_ratings(
     Raises:
         RatingsError: a source does not exist, the columns are wrong, or no rating is usable.
     """
-    items: list[RatedPhoto] = []
-    problems: list[RatingProblem] = []
-    starred: list[Path] = []
-    for source in sources:
-        table = _find_table(source)
-        if table is not None:
-            rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table)
-            items += _read_rows(rows, table, scale or UNIT_SCORES, problems)
-        elif in_folders := list(_star_folders(source, selection)):
-            items += in_folders
+    parts: list[RatedPhotos] = []
+    listed = ((source, _read_listed(source, scale, selection)) for source in sources)
+    for in_metadata, together in groupby(listed, lambda pair: pair[1] is None):
+        if in_metadata:  # neighbours at once: a raw file and its JPEG may be named one by one
+            photos = [source for source, _ in together]
+            parts.append(
+                read_metadata(
+                    photos, rejects=rejects, picks=picks, unrated=unrated, selection=selection
+                )
+            )
         else:
-            starred.append(source)
-    metadata = read_metadata(
-        starred, rejects=rejects, picks=picks, unrated=unrated, selection=selection
-    )
-    problems += metadata.problems
+            parts += [part for _, part in together if part is not None]
+    problems = [problem for part in parts for problem in part.problems]
+    notes = [note for part in parts for note in part.notes]
     latest: dict[Path, RatedPhoto] = {}
-    for item in items + metadata.items:
+    for item in (item for part in parts for item in part.items):
         if item.path in latest:
             problems.append(RatingProblem(str(item.path), "rated twice; the later rating counts"))
         latest[item.path] = item
     if not latest:
-        raise _nothing_usable(
-            sources, [f"{p.where}: {p.message}" for p in problems], metadata.notes
-        )
-    return RatedPhotos(list(latest.values()), problems, metadata.notes)
+        raise _nothing_usable(sources, [f"{p.where}: {p.message}" for p in problems], notes)
+    return RatedPhotos(list(latest.values()), problems, notes)
+
+
+def _read_listed(source: Path, scale: Scale | None, selection: Selection) -> RatedPhotos | None:
+    """What a table or star folders say; ``None`` where ratings are in the photos' metadata."""
+    table = _find_table(source)
+    if table is None:
+        in_folders = list(_star_folders(source, selection))
+        return RatedPhotos(in_folders, []) if in_folders else None
+    problems: list[RatingProblem] = []
+    rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table, problems)
+    return RatedPhotos(list(_read_rows(rows, table, scale or UNIT_SCORES, problems)), problems)
 
 
 def _nothing_usable(sources: Iterable[Path], problems: list[str], notes: list[str]) -> RatingsError:
@@ -123,25 +139,64 @@ def _star_folders(source: Path, selection: Selection) -> Iterator[RatedPhoto]:
                 yield RatedPhoto(photo, float(stars), UNIT_SCORES, source="star folder")
 
 
-def _csv_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _csv_rows(
+    table: Path, problems: list[RatingProblem]
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
     try:
         text = table.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RatingsError(f"{table} cannot be read as UTF-8 text: {error}") from error
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    columns = [name.strip() for name in reader.fieldnames or []]
-    reader.fieldnames = columns
+    rows = _lines(text, table.name, problems)
+    columns = [_column(name) for name in next(rows, ("", []))[1]]
     for kind, names in (("photo", FILE_COLUMNS), ("score", SCORE_COLUMNS)):
         if not set(names) & set(columns):
+            found = _capped(", ".join(columns)) or "no header"
             raise RatingsError(
-                f"{table} has no {kind} column: found {', '.join(columns) or 'no header'}; "
-                f"expected one of {', '.join(names)}",
+                f"{table} has no {kind} column: found {found}; expected one of {', '.join(names)}",
                 code="ratings_columns",
             )
-    for row in reader:
-        yield f"{table.name} line {reader.line_num}", row
+    for where, cells in rows:
+        if any(cells[len(columns) :]):
+            message = (
+                f"{len(cells)} cells for {len(columns)} columns: write 4.5, or put what holds a "
+                'comma in quotes, as "4,5"'
+            )
+            problems.append(RatingProblem(where, message))
+        else:
+            yield where, dict(zip(columns, cells, strict=False))
+
+
+def _lines(text: str, table: str, problems: list[RatingProblem]) -> Iterator[tuple[str, list[str]]]:
+    """The cells of a table's lines, header first, and where each begins; blank ones are passed."""
+    declared = _SEPARATOR.match(text)
+    header = text[declared.end() if declared else 0 :].partition("\n")[0]
+    delimiter = declared[1] if declared else max(",;\t", key=header.count)
+    # Strict, or a quote that is never closed would silently take all lines after it.
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    if declared:
+        next(reader)
+    while True:
+        where = f"{table} line {reader.line_num + 1}"
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            message = f"quotes do not match, and lines after it may be missing: {error}"
+            problems.append(RatingProblem(where, message))
+            continue
+        if cells:
+            yield where, cells
+
+
+def _capped(text: str) -> str:
+    """Where a quote is not closed, a cell may hold all that follows it."""
+    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
+
+
+def _column(name: str) -> str:
+    """The column in our spelling, whatever its case."""
+    return _KNOWN.get(name.strip().lower(), name.strip())
 
 
 def _json_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -181,9 +236,11 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
     name = next((row[c] for c in FILE_COLUMNS if row.get(c)), None)
     if not isinstance(name, str):
         raise ValueError("no photo is named")
+    if "\n" in name:
+        raise ValueError(f"{reprlib.repr(name)} goes over lines: its quotes do not match")
     path = table.parent / name.strip()
-    if not path.is_file():
-        raise ValueError(f"{path} does not exist")
+    if not os.path.isfile(path):  # noqa: PTH113 -- no error where a name is too long for one
+        raise ValueError(f"{_capped(str(path))} does not exist")
     scale = _parse_scale(row["scale"]) if row.get("scale") else scale
     score = _on_scale("score", next((row[c] for c in SCORE_COLUMNS if c in row), None), scale)
     attributes = {
@@ -191,7 +248,10 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
         for column, ours in ATTRIBUTE_COLUMNS.items()
         if row.get(column) not in (None, "")
     }
-    return RatedPhoto(path, score, scale, attributes, table.name, str(row.get("group") or ""))
+    group = row.get("group")
+    return RatedPhoto(
+        path, score, scale, attributes, table.name, "" if group is None else str(group)
+    )
 
 
 def _on_scale(name: str, value: Any, scale: Scale) -> float:
@@ -201,8 +261,8 @@ def _on_scale(name: str, value: Any, scale: Scale) -> float:
         number = math.nan
     if isinstance(value, bool) or number not in scale:
         raise ValueError(
-            f"{name} {value!r} is no number of {scale}; if photos were rated on another scale, "
-            "declare it"
+            f"{name} {reprlib.repr(value)} is no number of {scale}; if photos were rated on "
+            "another scale, declare it"
         )
     return number
 
@@ -213,4 +273,4 @@ def _parse_scale(value: Any) -> Scale:
         low, high = map(float, parts)
         return Scale(low, high)
     except (TypeError, ValueError):
-        raise ValueError(f"scale {value!r} must look like 1-7 or [1, 7]") from None
+        raise ValueError(f"scale {reprlib.repr(value)} must look like 1-7 or [1, 7]") from None

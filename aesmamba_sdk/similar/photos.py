@@ -63,7 +63,7 @@ def group_photos(
     found = group_similar(
         whitened(stacked, stacked if reference is None else reference),
         _sketches(sketch(paths), len(paths)),
-        [s.value or 0.0 for s in firsts],
+        [s.order for s in firsts],
         np.array([_taken(path) for path in paths]),
         same,
     )

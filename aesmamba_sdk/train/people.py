@@ -34,6 +34,7 @@ class RatedPhotos:
         ratings: (people, n) on the model's scale, NaN where a person did not rate.
         prompts: what is told of each person; nothing where that is not known.
         load: decodes photo i, for methods that encode it anew.
+        axes: directions, (d, p), in which the features tell what is in photos, where known.
     """
 
     name: str
@@ -42,6 +43,7 @@ class RatedPhotos:
     ratings: Matrix
     prompts: Sequence[str] = ()
     load: Callable[[int], Image.Image] | None = None
+    axes: NDArray[np.float32] | None = None
 
 
 def read_people(
@@ -102,6 +104,7 @@ def people_group(
         _ratings(dataset, backbone.config.scale),
         [SubjectPrompt(traits).for_model() for traits in dataset.people.values()],
         load,
+        backbone.content_axes,
     )
 
 

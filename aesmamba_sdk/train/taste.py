@@ -69,7 +69,7 @@ def fit_prior(
             the generic score was learned from them, too, and knows nothing that they do not.
     """
     features = np.concatenate([group.features for group in groups])
-    space = PhotoSpace.of(features)
+    space = PhotoSpace.of(features, groups[0].axes)
     basis = space.basis()
     center = (space(features) @ basis).mean(0)
     coordinates = [space(group.features) @ basis - center for group in groups]

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from aesmamba_sdk.errors import XmpError
+from aesmamba_sdk.photos.formats import PILLOW_FORMATS
 from aesmamba_sdk.xmp.packet import MAX_BYTES
 
 EXIF_RATING, EXIF_PERCENT = 0x4746, 0x4749
@@ -66,7 +67,7 @@ def _read_image(stream: BinaryIO, suffix: str) -> Embedded:
         return found
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of bombs: nothing is decoded
-        with Image.open(stream) as image:
+        with Image.open(stream, formats=PILLOW_FORMATS) as image:
             return _embedded(_bytes(image.info.get("xmp")), image.getexif())
 
 

@@ -85,7 +85,7 @@ def _put(packet: Packet, space: str, name: str, value: str | None, changes: Chan
 
 def _write_personal(packet: Packet, user: str, values: dict[str, str | None]) -> Changes:
     entry = _personal(packet, user)
-    before = {} if entry is None else {_local(child): child.text for child in entry}
+    before = {} if entry is None else _fields(entry)
     after = {"User": user} | {name: text for name, text in values.items() if text is not None}
     changes: Changes = {
         f"aesmamba:{_PERSONAL}[{user}].{name}": (before.get(name), after.get(name))
@@ -95,8 +95,8 @@ def _write_personal(packet: Packet, user: str, values: dict[str, str | None]) ->
     if changes:
         if entry is None:
             entry = etree.SubElement(_people(packet), tag(RDF, "li"))
-            entry.set(tag(RDF, "parseType"), "Resource")
-        entry[:] = []
+        entry.clear(keep_tail=True)
+        entry.set(tag(RDF, "parseType"), "Resource")
         for name, text in after.items():
             etree.SubElement(entry, tag(AESMAMBA, name)).text = text
     return changes
@@ -106,9 +106,19 @@ def _personal(packet: Packet, user: str) -> Any | None:
     """The structure of this user's score."""
     for description in packet.descriptions:
         for entry in description.iterfind(f"{tag(AESMAMBA, _PERSONAL)}/*/{tag(RDF, 'li')}"):
-            if entry.findtext(tag(AESMAMBA, "User")) == user:
+            if _fields(entry).get("User") == user:
                 return entry
     return None
+
+
+def _fields(entry: Any) -> dict[str, str | None]:
+    """A structure's fields, which RDF allows as elements or attributes, in a description or not."""
+    found: dict[str, str | None] = {}
+    for place in (entry, *entry.iterchildren(tag(RDF, "Description"))):
+        found |= place.attrib
+        found |= {child.tag: child.text for child in place.iterchildren(tag(AESMAMBA, "*"))}
+    ours = tag(AESMAMBA, "")
+    return {name.removeprefix(ours): v for name, v in found.items() if name.startswith(ours)}
 
 
 def _people(packet: Packet) -> Any:
@@ -120,10 +130,6 @@ def _people(packet: Packet) -> Any:
     return etree.SubElement(
         etree.SubElement(packet.own(), tag(AESMAMBA, _PERSONAL)), tag(RDF, "Bag")
     )
-
-
-def _local(element: Any) -> str:
-    return str(etree.QName(element).localname)
 
 
 def _number(value: float | None) -> str | None:

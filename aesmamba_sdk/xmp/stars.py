@@ -17,21 +17,27 @@ DEFAULT_BOUNDS: dict[StarRule, tuple[float, ...]] = {
 """Where 2, 3, 4 and 5 stars begin: percent of the photos that score lower, or scores on 1-5."""
 
 
-def checked_bounds(bounds: Sequence[float]) -> tuple[float, ...]:
-    """Four bounds, ascending.
+def checked_bounds(rule: StarRule, bounds: Sequence[float]) -> tuple[float, ...]:
+    """Four bounds, ascending; those of quantiles are percentages.
 
     Raises:
         XmpError: they are not.
     """
     given = tuple(bounds)
     rising = all(low < high for low, high in pairwise(given))
-    if len(given) != 4 or not rising or not all(map(math.isfinite, given)):
+    shares = rule == "quantiles"
+    if len(given) != 4 or not rising or not all(_is_bound(b, shares) for b in given):
+        within = " from 0 to 100" if shares else ""
         raise XmpError(
-            f"star bounds {', '.join(f'{b:g}' for b in given)}: give four ascending numbers, where "
-            "2, 3, 4 and 5 stars begin",
+            f"star bounds {', '.join(f'{b:g}' for b in given)}: give four ascending numbers"
+            f"{within}, where 2, 3, 4 and 5 stars begin",
             code="star_bounds",
         )
     return given
+
+
+def _is_bound(bound: float, share: bool) -> bool:
+    return 0 <= bound <= 100 if share else math.isfinite(bound)
 
 
 def star_giver(
@@ -45,9 +51,9 @@ def star_giver(
         bounds: where 2, 3, 4 and 5 stars begin; ``DEFAULT_BOUNDS`` of the rule by default.
 
     Raises:
-        XmpError: the bounds are not four ascending numbers.
+        XmpError: as for :func:`checked_bounds`.
     """
-    checked = checked_bounds(DEFAULT_BOUNDS[rule] if bounds is None else bounds)
+    checked = checked_bounds(rule, DEFAULT_BOUNDS[rule] if bounds is None else bounds)
     if rule == "cuts":
         return lambda value: 1 + bisect_right(checked, value)
     ordered = sorted(values)

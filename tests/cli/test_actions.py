@@ -102,6 +102,35 @@ def test_the_best_are_copied_with_the_sidecars_just_written(run, photos, tmp_pat
     assert (tmp_path / "links" / names.pop()).is_symlink()
 
 
+def test_chosen_photos_within_the_library_are_not_chosen_again(run, photos, monkeypatch):
+    monkeypatch.chdir(photos[0].parent)
+    for _ in range(3):
+        result = run("rank", ".", "--top", 2, "--copy-to", "best")
+        assert len(records(result)) == 2
+        assert not any("best" in r["path"] for r in records(result))
+    assert len([*(photos[0].parent / "best").iterdir()]) == 2
+
+
+def test_a_searched_folder_takes_no_photos(run, photos):
+    folder = photos[0].parent
+    for option in ("--copy-to", "--link-to"):
+        result = run("rank", folder, "--top", 2, option, folder)
+        assert result.exit_code == 2
+        assert "is to be searched for photos" in result.stderr
+        result = run("rank", *photos, "--top", 2, option, folder)
+        assert result.exit_code == 1
+        assert f"is in {folder} already" in result.stderr
+    assert sorted(folder.iterdir()) == sorted(photos)
+
+
+def test_that_no_photo_is_good_enough_is_said(run, photos):
+    for command in ("score", "rank"):
+        result = run(command, photos[0].parent, "--min-score", 9)
+        assert (result.exit_code, result.stdout) == (0, "")
+        assert "no photo has a score of at least 9: the best has " in result.stderr
+    assert run("score", photos[0].parent, "--min-score", 1).stderr == ""
+
+
 def test_one_damaged_sidecar_stops_nothing_and_is_in_the_exit_code(run, photos):
     photos[0].with_name("000.png.xmp").write_text("<nonsense")
     result = run("score", photos[0].parent, "--write-xmp")
@@ -117,6 +146,12 @@ def test_one_damaged_sidecar_stops_nothing_and_is_in_the_exit_code(run, photos):
         (["--stars", "cuts"], "--stars needs --write-xmp"),
         (["--write-xmp", "--star-bounds", "1,2,3,4"], "--star-bounds needs --stars"),
         (["--write-xmp", "--stars", "cuts", "--star-bounds", "4,3,2,1"], "ascending"),
+        (
+            ["--write-xmp", "--stars", "quantiles", "--star-bounds", "-10,30,70,900"],
+            "four ascending numbers from 0 to 100",
+        ),
+        (["--write-xmp", "--stars", "cuts", "--star-bounds", "a few"], "ascending"),
+        (["--min-score", "nan"], "nan is not a number"),
         (["--copy-to", "a", "--link-to", "b"], "not both"),
         (["--dry-run"], "--dry-run shows"),
     ],

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import errno
 import io
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from pathlib import Path, PurePath
 import click
 import pytest
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
@@ -23,6 +27,8 @@ from aesmamba_sdk.cli.score import CSV_COLUMNS
 from aesmamba_sdk.model.selective_scan import choose_engine
 from aesmamba_sdk.ratings import read_ratings
 from tests import toy
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -54,6 +60,15 @@ def test_every_command_has_help_with_an_example(path, command):
 def test_lists_of_commands_are_told_in_whole_sentences(group):
     listed = click.Context(group, info_name="aesmamba", terminal_width=80).get_help()
     assert "..." not in listed.partition("Commands:")[2]
+
+
+PHOTO_COMMANDS = ("score", "rank", "duplicates", "suggest", "report", "rate", "explain")
+
+
+@pytest.mark.parametrize("name", PHOTO_COMMANDS)
+def test_no_command_refuses_all_photos_for_one_that_may_not_be_read(name):
+    photos = next(p for p in main.commands[name].params if p.name in ("photo", "photos"))
+    assert not photos.type.readable
 
 
 class TestScore:
@@ -98,6 +113,16 @@ class TestScore:
         assert "1 of 5 photos" in result.stderr
         assert sum("value" in json.loads(line) for line in result.stdout.splitlines()) == 4
 
+    def test_whether_a_photo_may_be_read_is_not_asked_before_its_turn(
+        self, run, photos, monkeypatch
+    ):
+        # Rights do not bind root, who may run the tests: what could be asked beforehand says no.
+        monkeypatch.setattr(os, "access", lambda *_, **__: False)
+        result = run("score", photos[0], photos[0].parent / "gone.png", photos[1])
+        assert result.exit_code == 1
+        assert "skipped:" in result.stderr
+        assert sum("value" in json.loads(line) for line in result.stdout.splitlines()) == 2
+
     @pytest.mark.parametrize("command", [("score",), ("rank",), ("suggest", "alice")])
     def test_an_empty_folder_is_wrong_usage(self, run, tmp_path, command):
         run("user", "add", "alice")
@@ -112,6 +137,13 @@ class TestScore:
         out = run(*command, photos[0].parent, "--include", "00[0-2]*", "--exclude", "*1.PNG").stdout
         names = {PurePath(json.loads(line)["path"]).name for line in out.splitlines()}
         assert names == {"000.png", "002.png"}
+
+    @pytest.mark.parametrize("command", [("score",), ("suggest", "alice"), ("report",)])
+    def test_patterns_that_leave_nothing_are_named(self, run, photos, command):
+        run("user", "add", "alice")
+        result = run(*command, photos[0].parent, "--exclude", "*")
+        assert result.exit_code == 2
+        assert "What --include or --exclude leave out does not count" in result.stderr
 
     def test_an_unknown_user_is_wrong_usage(self, run, photos):
         result = run("score", photos[0], "--user", "nobody")
@@ -135,6 +167,29 @@ class TestScore:
         for name, value in best["attributes"].items():
             assert f"{name} {value:.2f}" in table
 
+    @pytest.mark.parametrize("width", [36, 46, 60])
+    def test_in_narrow_terminals_no_figure_is_torn(self, run, photos, monkeypatch, width):
+        config = dataclasses.replace(toy.CONFIG, attributes=("aesthetic", "willingness_to_share"))
+        model = toy.save_toy(photos[0].parent / "model", config=config)
+        monkeypatch.setattr(output, "_PIPE_WIDTH", width)
+        run("user", "add", "alice")
+        arguments = ("rank", *photos, "--attributes", "--user", "alice", "--model", model)
+        table = run(*arguments, "--format", "table").stdout.partition("┏")[2]
+        assert max(map(len, table.splitlines())) <= width
+        assert table.count(" willingness to ") == len(photos)
+        for record in map(json.loads, run(*arguments).stdout.splitlines()):
+            assert f"{record['value']:.2f} │" in table
+            assert f"aesthetic {record['attributes']['aesthetic']:.2f}" in table
+            assert f"share {record['attributes']['willingness_to_share']:.2f}" in table
+
+    def test_columns_that_do_not_fit_are_named_instead(self, run, photos, monkeypatch):
+        monkeypatch.setattr(output, "_PIPE_WIDTH", 40)
+        run("user", "add", "alice")
+        result = run("rank", photos[0].parent, "--user", "alice", "--format", "table")
+        assert "┃ # ┃ Photo   ┃ Score ┃ Percentile ┃\n" in result.stdout
+        assert all(f"│ {photo.name} │" in result.stdout for photo in photos)
+        assert "too narrow for: Generic, ±\n" in result.stderr
+
     @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
     @pytest.mark.parametrize("form", ["jsonl", "csv", "table"])
     def test_a_file_name_that_is_not_text_is_scored(self, toy_model, tmp_path, form):
@@ -143,6 +198,29 @@ class TestScore:
         toy.photo(0.5, 1).save(folder / os.fsdecode(b"caf\xe9.png"))
         result = aesmamba("score", folder, "--format", form, model=toy_model)
         assert result.returncode == 0, result.stderr
+
+    @pytest.mark.skipif(os.name != "posix", reason="names hold no such characters elsewhere")
+    def test_names_do_not_command_the_terminal(self, run, tmp_path):
+        folder = tmp_path / "odd\x9b31m"
+        folder.mkdir()
+        name = "a\x1b[31m\n\u202eb.png"
+        toy.photo(0.5, 1).save(folder / name)
+        (folder / f"bad{name}").touch()
+        shown = run("rank", folder, "--format", "table")
+        for text in (shown.stdout, shown.stderr):
+            assert r"a\x1b[31m\n\u202eb.png" in text
+            assert r"odd\x9b31m" in text.replace("\n", "")
+            assert not set("\x1b\x9b\u202e") & set(text)
+        record = json.loads(run("rank", folder).stdout.splitlines()[0])
+        assert record["path"] == str(folder / name)
+
+    def test_only_a_photo_above_all_is_above_100_percent(self):
+        assert [output.percent(share) for share in (0.0, 0.504, 0.997, 1.0)] == [
+            "0%",
+            "50%",
+            "99%",
+            "100%",
+        ]
 
     def test_ranking_is_best_first(self, run, photos):
         lines = run("rank", *photos).stdout.splitlines()
@@ -201,6 +279,30 @@ class TestUser:
         }
         assert "1 very inaccurate" in result.stderr
 
+    def test_ctrl_c_at_a_question_ends_like_anywhere_else(self, run):
+        class Keyboard(io.BytesIO):
+            def read1(self, size=-1):
+                raise KeyboardInterrupt
+
+        run("user", "add", "alice")
+        result = run("user", "quiz", "alice", input=Keyboard())
+        assert result.exit_code == 130
+        assert result.stderr.endswith("\nstopped\n")
+        assert "Aborted" in run("user", "quiz", "alice", input="").stderr
+
+    def test_an_export_replaces_nothing_but_an_earlier_one(self, run, photos, tmp_path):
+        run("user", "add", "alice")
+        for there in (photos[0], tmp_path / "other.json"):
+            if not there.exists():
+                there.write_text('{"name": "a package"}')
+            before = there.read_bytes()
+            result = run("user", "export", "alice", "-o", there)
+            assert result.exit_code == 2
+            assert f"{there} is there already and is no profile" in result.stderr
+            assert there.read_bytes() == before
+        for _ in range(2):
+            assert run("user", "export", "alice", "-o", tmp_path / "alice.json").exit_code == 0
+
     @pytest.mark.parametrize("text", ["not json", "[1]", '{"name": "x", "taste": 1}'])
     def test_a_bad_profile_is_refused(self, run, tmp_path, text):
         (tmp_path / "p.json").write_text(text)
@@ -254,7 +356,16 @@ class TestKept:
         wrong = run("user", "models", "alice", "--use", "7")
         assert wrong.exit_code == 2
         assert "no model of version 7; there are: 1, 2" in wrong.stderr
-        assert "serves" in run("user", "models", "alice", "--format", "table").stdout
+        assert "1 serves" in run("user", "models", "alice", "--format", "table").stdout
+
+    @pytest.mark.parametrize("width", [40, 80])
+    def test_versions_are_legible_in_narrow_terminals(self, run, alice, monkeypatch, width):
+        monkeypatch.setattr(output, "_PIPE_WIDTH", width)
+        result = run("user", "models", "alice", "--format", "table")
+        assert max(map(len, result.stdout.splitlines())) <= width
+        assert "│ 2 serves │" in result.stdout
+        for column in ("Version", "Method", "Ratings", "Made", "correlation", "Backbone"):
+            assert f" {column} " in result.stdout or column in result.stderr
 
     def test_ratings_are_listed_and_removed(self, run, alice):
         lines = run("ratings", "list", "alice").stdout.splitlines()
@@ -296,6 +407,30 @@ class TestDemo:
         ]
         assert not home.exists()
 
+    def test_the_pages_can_be_followed_in_what_is_kept(self, run, tmp_path, monkeypatch):
+        kept = tmp_path / "kept"
+        assert run("demo", "--keep", kept).exit_code == 0
+        monkeypatch.chdir(kept)
+        assert run("user", "add", "alice").exit_code == 0
+        learned = run("personalize", "alice", "rated")
+        assert json.loads(learned.stdout)["shots"] == 75
+        assert "skipped" not in learned.stderr
+        ranked = run("rank", "trip", "--user", "alice", "--top", 4)
+        assert "skipped: trip/broken.jpg is damaged or cut short" in ranked.stderr
+        assert "1 of 19 photos could not be scored" in ranked.stderr
+        for page in ("README.md", "docs/serve.md"):
+            text = (ROOT / page).read_text("utf-8")
+            shown = re.findall(r"\b(?:trip|album|rated)/[\w-]+\.(?:jpg|csv)", text)
+            assert len(shown) > 4
+            assert all(Path(name).is_file() for name in shown)
+
+    def test_what_is_in_a_folder_already_is_left_alone(self, run, tmp_path, home):
+        (tmp_path / "kept" / "album").mkdir(parents=True)
+        result = run("demo", "--keep", tmp_path / "kept")
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.startswith(f"Error: {tmp_path / 'kept'} is not empty")
+        assert [path.name for path in (tmp_path / "kept").iterdir()] == ["album"]
+
     def test_a_photograph_is_rated_or_ranked_never_both(self, tmp_path):
         for rated in (True, False):
             write_photos(tmp_path / str(rated), rated=rated)
@@ -318,16 +453,19 @@ class TestDemo:
         kept = Path("kept")
         (kept / "rated").mkdir(parents=True)
         toy.photo(0.5, 0).save(kept / "rated" / "cat-whole-dark.jpg")
-        sample_photos.write_ratings(kept / "rated", Taste(1.0, 0.0), kept / "alice.csv")
+        for table in ("bob.csv", "rated/ratings.csv"):
+            sample_photos.write_ratings(kept / "rated", Taste(1.0, 0.0), kept / table)
         monkeypatch.chdir("/")
-        rated = read_ratings(tmp_path / "kept" / "alice.csv")
-        assert [r.path for r in rated.items] == [tmp_path / "kept/rated/cat-whole-dark.jpg"]
+        for source in ("bob.csv", "rated"):
+            rated = read_ratings(tmp_path / "kept" / source)
+            assert [r.path for r in rated.items] == [tmp_path / "kept/rated/cat-whole-dark.jpg"]
 
-    def test_a_missing_package_is_named(self, run, monkeypatch):
+    def test_a_missing_package_is_named(self, run, tmp_path, monkeypatch):
         monkeypatch.setattr(sample_photos, "find_spec", lambda package: None)
-        result = run("demo")
+        result = run("demo", "--keep", tmp_path / "kept")
         assert result.exit_code == 2
         assert "aesmamba-sdk[demo]" in result.stderr
+        assert not (tmp_path / "kept").exists(), "the next try finds it empty"
 
 
 class TestModelAndDoctor:
@@ -349,6 +487,12 @@ class TestModelAndDoctor:
         assert "torch: " in records["scan"]["message"]
         assert "toy@" in records["model"]["message"]
         assert "0 people" in records["database"]["message"]
+
+    def test_doctor_is_legible_in_narrow_terminals(self, run, monkeypatch):
+        monkeypatch.setattr(output, "_PIPE_WIDTH", 40)
+        out = run("doctor", "--format", "table").stdout
+        assert max(map(len, out.splitlines())) <= 40
+        assert "│ personalizable │ ok │ yes " in out
 
     def test_doctor_goes_on_past_what_is_broken(self, run):
         result = run("doctor", "--model", "nowhere", "--format", "table")
@@ -373,6 +517,62 @@ def test_a_full_disk_under_the_output_is_one_line(form):
         result = aesmamba("model", "list", "--format", form, stdout=full)
     assert result.returncode == 2
     assert result.stderr.decode() == "Error: the output: No space left on device\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise")
+@pytest.mark.parametrize("form", ["csv", "json", "jsonl", "table"])
+def test_a_reader_that_goes_away_ends_the_program_quietly(toy_model, photos, form):
+    for command in (("rank", *photos), ("user", "list"), ("model", "list")):
+        unread, pipe = os.pipe()
+        os.close(unread)
+        result = aesmamba(*command, "--format", form, model=toy_model, stdout=pipe)
+        os.close(pipe)
+        assert result.returncode == 0
+        assert b"Error" not in result.stderr
+        assert b"Traceback" not in result.stderr
+
+
+def test_a_pipe_of_our_own_that_breaks_is_no_success():
+    script = (
+        "from aesmamba_sdk.cli import main\n"
+        "@main.command()\n"
+        "def broken(): raise BrokenPipeError(32, 'Broken pipe')\n"
+        "main()"
+    )
+    assert aesmamba("broken", script=script).returncode == 1
+
+
+def test_what_this_user_may_not_open_is_one_line():
+    @click.group(cls=type(main))
+    def group():
+        pass
+
+    @group.command()
+    def closed():
+        raise PermissionError(errno.EACCES, "Permission denied", "album")
+
+    result = CliRunner().invoke(group, ["closed"])
+    assert (result.exit_code, result.stderr) == (2, "Error: album: Permission denied\n")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_what_an_encoding_cannot_hold_is_written_as_escapes(
+    toy_model, tmp_path, monkeypatch, encoding
+):
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    for name in ("日本.png", os.fsdecode(b"caf\xe9.png")):
+        toy.photo(0.5, 1).save(folder / name)
+    aesmamba("user", "add", "alice")
+    monkeypatch.setenv("PYTHONIOENCODING", encoding)
+    for form in ("csv", "table"):
+        arguments = ("rank", folder, folder / "無.png", "--user", "alice", "--format", form)
+        result = aesmamba(*arguments, model=toy_model)
+        assert result.returncode == 1, result.stderr
+        assert rb"\u65e5\u672c.png" in result.stdout
+        assert b"caf\xe9.png" in result.stdout
+        assert rb"\u7121.png does not exist" in result.stderr
 
 
 def processor_seconds(*arguments) -> float:

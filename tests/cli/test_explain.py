@@ -53,6 +53,23 @@ def test_the_text_says_what_raises_and_lowers_with_numbers():
     }
 
 
+def test_a_photo_that_few_surpass_is_not_said_to_be_above_all():
+    first, *facts = describe(
+        explanation(
+            score=Score("a.jpg", 4.9, UNIT_SCORES, 0.997),
+            percentiles={"aesthetic": 0.6, "light": 0.998},
+        )
+    )
+    assert first.endswith("above 99% of photos")
+    assert any("light 99%" in fact for fact in facts)
+
+
+def test_a_name_does_not_command_the_terminal(run, tmp_path):
+    photo = tmp_path / "a\x1b[31m.png"
+    toy.photo(0.5, 1).save(photo)
+    assert r"a\x1b[31m.png" in run(photo, "--format", "table").stdout
+
+
 def test_what_is_not_there_is_not_claimed():
     lines = "\n".join(
         describe(
@@ -73,6 +90,7 @@ def test_json_is_one_strict_object(run, photo):
     assert record["path"] == str(photo)
     assert (len(record["regions"]), len(record["regions"][0])) == (6, 6)
     assert (record["split"], record["likes"], record["notes"]) == (None, None, [])
+    assert run(photo, "--format", "jsonl").stdout == run(photo).stdout == result.stdout
 
 
 def test_the_heat_map_is_drawn_beside_the_text(run, photo, tmp_path):
@@ -81,6 +99,20 @@ def test_the_heat_map_is_drawn_beside_the_text(run, photo, tmp_path):
     assert "raised most by" in result.stdout
     with Image.open(picture) as image:
         assert image.width == 320
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_a_heat_map_replaces_an_earlier_one_and_nothing_else(run, photo, tmp_path, suffix):
+    picture = tmp_path / f"map.{suffix}"
+    for _ in range(2):
+        assert run(photo, "--heatmap", picture).exit_code == 0
+    other = toy.photo(0.5, 1)
+    other.save(picture)
+    before = picture.read_bytes()
+    result = run(photo, "--heatmap", picture)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{picture} is there already and is no heat map" in result.stderr
+    assert picture.read_bytes() == before
 
 
 def test_a_photo_that_cannot_be_used_is_named_with_exit_code_1(run, photo):

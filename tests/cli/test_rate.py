@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -53,6 +54,40 @@ def test_however_it_ends_every_rating_given_is_kept(sdk, toy_model, photos, how,
         assert told.endswith("alice has rated 3 photos\n")
     with AesMamba(toy_model, device="cpu") as reopened:
         assert [r.score for r in reopened.ratings.list("alice")] == [5, 1, 3]
+
+
+BROWSER = """#!/bin/sh
+# Notes what it is started with and what it finds there, then ends the program.
+echo "$@" > "$OUT/arguments"
+page="${1#file://}"
+stat -c %a "$page" > "$OUT/mode"
+cat "$page" > "$OUT/page"
+kill -INT $PPID
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="the browser is a script")
+def test_the_browser_is_led_to_the_page_and_nobody_else_learns_where_it_is(
+    sdk, toy_model, photos, tmp_path
+):
+    sdk.users.add("alice")
+    browser = tmp_path / "browser"
+    browser.write_text(BROWSER)
+    browser.chmod(0o700)
+    program = "from aesmamba_sdk.cli import main; main()"
+    running = subprocess.run(
+        [sys.executable, "-c", program, "rate", "alice", photos[0], "--model", toy_model],
+        env=os.environ | {"BROWSER": f"{browser} %s", "OUT": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    address = running.stdout.strip()
+    assert f"url={address}" in (tmp_path / "page").read_text()
+    assert (tmp_path / "mode").read_text() == "600\n"
+    arguments = (tmp_path / "arguments").read_text().strip()
+    assert address.split("/")[-2] not in arguments
+    assert not Path(arguments.removeprefix("file://")).exists()
 
 
 def test_without_the_extra_the_command_to_install_it_is_told(photos, monkeypatch):

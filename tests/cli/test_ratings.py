@@ -75,3 +75,30 @@ def test_what_is_wrong_is_named_and_the_rest_is_kept(run, library):
     assert "skipped: " + str(library / "001.png") in result.stderr
     assert str(library / "002.png") in result.stderr
     assert "kept 9 ratings" in result.stderr
+
+
+def test_removed_by_any_name_of_the_file_and_told_of_the_model_that_still_serves(
+    run, library, tmp_path, monkeypatch
+):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert run("personalize", "alice", "../photos").exit_code == 0
+    removed = run("ratings", "remove", "alice", "../photos/001.png")
+    assert removed.exit_code == 0, removed.stderr
+    assert "model v1 learned from them and still serves" in removed.stderr
+    assert run("user", "models", "alice", "--generic", "--use", "1").exit_code == 2
+    listed = json.loads(run("user", "models", "alice", "--generic", "--format", "json").stdout)
+    assert [model["active"] for model in listed] == [False]
+    scored = run("score", library / "001.png", "--user", "alice", "--format", "json")
+    assert json.loads(scored.stdout)[0]["method"] == "generic"
+    again = run("ratings", "remove", "alice", "--all")
+    assert "still serves" not in again.stderr
+
+
+def test_suggestions_name_what_was_passed_over(run, library):
+    (library / "001.png").write_bytes(b"x")
+    found = run("suggest", "alice", library, library / "gone.png", "--count", "3")
+    assert found.exit_code == 1
+    assert len(found.stdout.splitlines()) == 3
+    for name in ("001.png", "gone.png"):
+        assert f"{name} " in found.stderr

@@ -32,6 +32,26 @@ def test_a_bad_photo_is_named_and_the_exit_code_is_one(run, photos, tmp_path):
     assert (tmp_path / "trip.html").is_file()
 
 
+def test_a_name_that_is_none_leaves_an_earlier_page(run, photos, tmp_path):
+    page = tmp_path / "trip.html"
+    page.write_text("earlier")
+    result = run(tmp_path / "typo", "-o", page)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "trip.html is not written, as no photo could be scored" in result.stderr
+    assert "typo does not exist" in result.stderr
+    assert page.read_text() == "earlier"
+
+
+def test_ctrl_c_tells_how_many_photos_were_done(run, photos, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aesmamba_sdk.pages.report.thumbnails", interrupt)
+    result = run(*photos, "-o", tmp_path / "trip.html")
+    assert result.exit_code == 130
+    assert "stopped: 3 photos were done; their features are kept" in result.stderr
+
+
 def test_wrong_use_is_one_line_and_exit_code_2(run, photos, tmp_path):
     result = run(*photos, "-o", tmp_path / "trip.pdf")
     assert (result.exit_code, result.stdout) == (2, "")

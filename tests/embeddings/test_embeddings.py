@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import random
 import shutil
 import sqlite3
 import subprocess
@@ -16,10 +18,10 @@ import torch
 from PIL import Image
 
 from aesmamba_sdk.embeddings import reading, stream
-from aesmamba_sdk.embeddings.cache import EmbeddingCache
+from aesmamba_sdk.embeddings.cache import EmbeddingCache, Seen
 from aesmamba_sdk.embeddings.stream import embed_photos
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.photos import load_photo
+from aesmamba_sdk.photos import load_photo, photo_version
 from tests import toy
 from tests.files import opened_files
 
@@ -90,6 +92,26 @@ def test_a_changed_file_is_read_again(tmp_path, cache):
     after = next(embed_photos([path], encoder, cache))
     assert after.photo_id != before.photo_id
     assert after.feature.mean() > before.feature.mean()
+
+
+def test_a_file_that_was_put_in_anothers_place_is_read_though_it_looks_as_old(tmp_path, cache):
+    path, other, encoder = tmp_path / "a.bmp", tmp_path / "b.bmp", CountingEncoder()
+    toy.photo(0.2, 1).save(path)
+    before = next(embed_photos([path], encoder, cache))
+    toy.photo(0.8, 2).save(other)
+    os.utime(other, ns=(1, path.stat().st_mtime_ns))
+    other.replace(path)
+    assert cache.photo_ids([str(path)]) == {}
+    after = next(embed_photos([path], encoder, cache))
+    assert after.photo_id != before.photo_id
+
+
+def test_a_file_is_known_where_files_have_no_number(tmp_path, cache):
+    path = str(toy.write_photos(tmp_path / "p", 1)[0])
+    version = photo_version(path)._replace(inode=0)
+    cache.remember("key", {"id": np.ones(3, np.float32)}, [Seen(path, version, "id")])
+    assert cache.photo_ids([path]) == {path: "id"}
+    assert set(cache.known([path], "key")) == {path}
 
 
 def test_a_renamed_photo_is_not_even_opened(tmp_path, cache):
@@ -223,6 +245,25 @@ def test_a_broken_photo_is_an_outcome_among_others_in_order(tmp_path, cache):
     assert all(o.feature is not None for o in outcomes if o.error is None)
 
 
+def test_an_image_that_cannot_be_loaded_is_an_outcome_too(cache):
+    stream = io.BytesIO()
+    toy.photo(0.5, 1).save(stream, "PNG")
+    cut_short = Image.open(io.BytesIO(stream.getvalue()[:2000]))
+    sources = [toy.photo(0.5, 1), cut_short, Image.new("RGB", (0, 3)), toy.photo(0.5, 2)]
+    outcomes = list(embed_photos(sources, CountingEncoder(), cache))
+    codes = [o.error and o.error.code for o in outcomes]
+    assert codes == [None, "photo_truncated", "photo_empty", None]
+
+
+def test_features_of_photos_in_memory_are_kept_only_if_that_is_asked(tmp_path, cache):
+    path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
+    sources = [toy.photo(0.5, 1), path, toy.photo(0.5, 2), path.read_bytes()]
+    ids = [o.photo_id for o in embed_photos(sources, encoder, cache, keep_all=False)]
+    assert set(cache.features(ids, encoder.key)) == {ids[1]}
+    list(embed_photos(sources, encoder, cache))
+    assert set(cache.features(ids, encoder.key)) == set(ids)
+
+
 def test_sources_are_read_lazily(cache):
     taken = []
 
@@ -313,6 +354,24 @@ def test_a_damaged_cache_is_started_anew(tmp_path, caplog):
     cache.remember("key", {"a": np.ones(3, np.float32)})
     assert "damaged" in caplog.text
     assert np.array_equal(cache.features(["a"], "key")["a"], np.ones(3))
+
+
+@pytest.mark.parametrize("first", ["read", "write"])
+def test_a_cache_that_is_damaged_behind_its_header_is_started_anew(tmp_path, caplog, first):
+    file = tmp_path / "embeddings.db"
+    many = {str(i): np.full(300, i, np.float32) for i in range(1000)}
+    cache = EmbeddingCache(file)
+    cache.remember("key", many)
+    cache.close()
+    data = bytearray(file.read_bytes())
+    data[8192:] = random.Random(0).randbytes(len(data) - 8192)
+    file.write_bytes(data)
+    if first == "read":
+        assert cache.features(many, "key") == {}
+    cache.remember("key", many)
+    assert len(cache.features(many, "key")) == 1000
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    cache.close()
 
 
 def test_two_connections_share_the_file(tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.explain.explanation import Explanation
-from aesmamba_sdk.explain.heatmap import heat_map
+from aesmamba_sdk.explain.heatmap import heat_map, is_heat_map, save_heat_map
 from aesmamba_sdk.scores import UNIT_SCORES, Score
 
 
@@ -53,6 +53,18 @@ def test_a_small_or_narrow_photo_leaves_its_legend_room(size, height):
 def test_no_effects_leave_the_photo_grey():
     picture = heat_map(Image.new("RGB", (400, 300), "red"), explanation(np.zeros((6, 6))))
     assert np.ptp(np.asarray(picture)[:300].astype(int), axis=2).max() == 0
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp"])
+def test_what_was_saved_is_told_from_other_files(tmp_path, suffix):
+    file = tmp_path / f"map.{suffix}"
+    picture = heat_map(Image.new("RGB", (40, 30)), explanation(np.ones((6, 6))))
+    save_heat_map(picture, file)
+    assert is_heat_map(file)
+    picture.save(file)
+    assert not is_heat_map(file)
+    file.write_bytes(b"nonsense")
+    assert not is_heat_map(file)
 
 
 def test_a_photo_that_cannot_be_read_is_named(tmp_path):

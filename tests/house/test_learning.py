@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
+import torch
 
 from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import (
@@ -19,7 +21,9 @@ from aesmamba_sdk.errors import (
     UserNotFoundError,
 )
 from aesmamba_sdk.metrics import srcc
+from aesmamba_sdk.model.folder import save_model
 from aesmamba_sdk.ratings import read_choices
+from aesmamba_sdk.scores import UNIT_SCORES, Scale
 from tests import toy
 
 
@@ -61,8 +65,19 @@ def test_choices_alone_teach_a_taste(sdk, photos, tmp_path):
     scores = [score.value for score in sdk.score_many(order, user="alice")]
     generic = [score.value for score in sdk.score_many(order)]
     assert srcc(scores, range(20)) > max(0.7, srcc(generic, range(20)))
-    with pytest.raises(PersonalizeError, match="not from choices"):
-        sdk.personalize("alice", choices=pairs, method="lora")
+    for method in ("affine", "lora"):
+        with pytest.raises(PersonalizeError, match="not from choices"):
+            sdk.personalize("alice", choices=pairs, method=method)
+
+
+def test_one_rating_beside_them_does_not_undo_what_choices_taught(sdk, photos):
+    order = sorted(photos, key=toy.brightness)
+    pairs = [(order[i + 6], order[i]) for i in range(14)]
+    sdk.users.add("alice")
+    sdk.rate("alice", order[10], 3)
+    report = sdk.personalize("alice", choices=pairs)
+    assert (report.shots, report.choices, report.method, report.srcc) == (1, 14, "bayes", None)
+    assert report.trust > 0.5
 
 
 def test_ratings_are_kept_and_count_the_next_time(sdk, table, tmp_path):
@@ -111,7 +126,7 @@ def test_photos_that_moved_still_count_while_their_features_are_known(sdk, table
     (table.parent / "000.png").rename(table.parent / "moved.png")
     assert sdk.personalize("alice").shots == 40
     reading = sdk.personalize("alice", method="lora-stage", dry_run=True)
-    assert (reading.shots, "000.png is gone" in reading.problems[0]) == (39, True)
+    assert (reading.shots, "000.png does not exist; its" in reading.problems[0]) == (39, True)
     sdk.close()
     (home / "cache" / "embeddings.db").unlink()
     report = sdk.personalize("alice")
@@ -121,7 +136,7 @@ def test_photos_that_moved_still_count_while_their_features_are_known(sdk, table
 
 def test_no_ratings_is_an_error_that_says_what_to_do(sdk, tmp_path):
     sdk.users.add("alice")
-    with pytest.raises(PersonalizeError, match="rated photos"):
+    with pytest.raises(PersonalizeError, match=r"no usable rating.*rate at least 2 photos"):
         sdk.personalize("alice")
     with pytest.raises(RatingsError, match=r"ratings\.csv"):
         sdk.personalize("alice", tmp_path)
@@ -142,10 +157,7 @@ def test_what_was_misspelt_is_never_taken_for_the_default(sdk, photos, wrong, to
 
 
 def test_a_model_without_fusion_learns_a_head_but_takes_no_adapter(tmp_path, photos, table):
-    import dataclasses
-
     from aesmamba_sdk.model.aesmamba import AesMamba as Network
-    from aesmamba_sdk.model.folder import save_model
 
     save_model(Network(dataclasses.replace(toy.CONFIG, text=None)), tmp_path / "v")
     with AesMamba(tmp_path / "v") as sdk:
@@ -230,3 +242,79 @@ def test_killed_at_any_moment_the_model_from_before_serves(sdk, photos, table):
             assert versions == list(range(1, len(versions) + 1))
     assert finished < 12, "no run was killed"
     assert sdk.personalize("alice").version == len(versions) + 1
+
+
+def test_too_few_ratings_are_told_with_what_was_wrong_with_the_others(sdk, table):
+    table.write_text("file,score\n000.png,3\n001.png,60\n002.png,80\n")
+    sdk.users.add("alice")
+    with pytest.raises(PersonalizeError, match=r"has 1 usable rating.*First problem: .*60"):
+        sdk.personalize("alice", table)
+
+
+def test_methods_that_read_photos_anew_leave_out_those_that_were_changed(sdk, photos, table):
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    shutil.copy(photos[0], table.parent / "003.png")
+    reading = sdk.personalize("alice", method="lora-stage", dry_run=True)
+    assert reading.shots == 39
+    assert "003.png is no longer the photo that was rated" in reading.problems[0]
+
+
+def test_whoever_takes_the_name_of_a_removed_person_gets_nothing_of_theirs(sdk, table):
+    sdk.users.add("alice")
+
+    def swap(what, done, total):
+        if what == "photos" and done == 1:
+            sdk.remove_user("alice")
+            sdk.users.add("alice")
+
+    with pytest.raises(UserNotFoundError, match="somebody else has that name"):
+        sdk.personalize("alice", table, progress=swap)
+    assert sdk.ratings.list("alice") == []
+
+    sdk.import_ratings("alice", table)
+
+    def swap_later(what, done, total):
+        if what == "training" and done == total:
+            sdk.users.remove("alice")
+            sdk.users.add("alice")
+
+    with pytest.raises(UserNotFoundError, match="somebody else has that name"):
+        sdk.personalize("alice", progress=swap_later)
+    assert sdk.models.list("alice") == []
+
+
+def test_a_folder_that_is_removed_during_training_is_told(sdk, table):
+    sdk.users.add("alice")
+
+    def remove(what, done, total):
+        if what == "training" and done == total:
+            sdk.remove_user("alice")
+
+    with pytest.raises(PersonalizeError, match="was removed meanwhile"):
+        sdk.personalize("alice", table, progress=remove)
+
+
+@pytest.mark.parametrize("scale", [Scale(0, 1), Scale(1, 10)])
+def test_on_any_scale_a_person_is_believed_alike(tmp_path, photos, table, scale):
+    """What a step of 1-5 is worth is no constant of models that score on other scales."""
+    spreads, trusts = [], []
+    for name, wanted in (("usual", UNIT_SCORES), ("other", scale)):
+        network = toy.model()
+        with torch.no_grad():
+            for head in network.heads.heads.values():
+                head.score[2].bias.fill_(wanted.low + wanted.width / 2)
+                head.score[2].weight.mul_(wanted.unit)
+        network.config = dataclasses.replace(toy.CONFIG, scale=wanted)
+        save_model(network, tmp_path / name)
+        with AesMamba(tmp_path / name, home=tmp_path / f"home-{name}") as sdk:
+            sdk.users.add("alice")
+            few = sdk.personalize("alice", table, shots=3)
+            assert few.method == "affine"
+            unknown = sdk.score(photos[0], user="alice").std / wanted.unit
+            report = sdk.personalize("alice", table)
+            stds = [s.std / wanted.unit for s in sdk.score_many(photos, user="alice")]
+            spreads.append([unknown, *stds])
+            trusts.append(report.trust)
+    np.testing.assert_allclose(spreads[1], spreads[0], rtol=0.02)
+    assert trusts[1] == pytest.approx(trusts[0], abs=0.02)

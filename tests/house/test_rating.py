@@ -28,6 +28,20 @@ def test_ratings_can_be_given_one_by_one_of_files_or_of_images_in_memory(sdk, ph
         sdk.rate("alice", b"nonsense", 3)
 
 
+def test_photos_in_memory_count_without_the_cache_which_keeps_none_of_them(sdk, photos, toy_model):
+    sdk.users.add("alice")
+    for photo in photos:
+        sdk.rate("alice", photo.read_bytes(), 1 + 4 * toy.brightness(photo), name=photo.name)
+    ids = [rating.photo_id for rating in sdk.ratings.list("alice")]
+    list(sdk.score_many(photo.read_bytes() for photo in photos))
+    assert sdk.embeddings.features(ids, sdk.backbone.key) == {}
+    report = sdk.personalize("alice")
+    assert (report.shots, report.problems) == (20, [])
+    sdk.ratings.remove("alice", ids[:1])
+    assert sdk.personalize("alice").shots == 19
+    assert ids[0] not in sdk.ratings.features(ids, sdk.backbone.key)
+
+
 def test_raw_ratings_of_another_scale_are_kept_as_given(sdk, tmp_path):
     paths = toy.write_photos(tmp_path / "rated", 3)
     table = tmp_path / "rated" / "ratings.csv"

@@ -113,7 +113,7 @@ def test_the_percentile_of_a_user_is_under_their_own_model(sdk, photos, table):
     scores = sdk.rank(photos, user="alice")
     assert [s.percentile for s in scores] == sorted((s.percentile for s in scores), reverse=True)
     reference = sdk._house.scorings.of("alice", False).personal.reference_values
-    assert scores[0].percentile == pytest.approx((reference < scores[0].value).mean(), abs=0.011)
+    assert scores[0].percentile == pytest.approx((reference < scores[0].order).mean(), abs=0.011)
 
 
 def test_every_photo_says_how_sure_its_score_is(sdk, photos, table):
@@ -207,3 +207,18 @@ def test_computers_that_share_a_database_share_personal_models(
         two.personalize("alice", dark)
         assert one.score(photos[0], user="alice") == two.score(photos[0], user="alice")
         assert one.score(photos[0], user="alice").value != first.value
+
+
+def test_the_end_of_the_scale_does_not_undo_a_ranking(sdk, photos, table):
+    """A generous person's best photos all have 5.0, and one of them is the best all the same."""
+    sdk.users.add("alice")
+    rated = sorted(table.parent.glob("*.png"))
+    lines = [f"{photo.name},{min(5, 1 + 8 * toy.brightness(photo))}" for photo in rated]
+    table.write_text("\n".join(["file,score", *lines]))
+    sdk.personalize("alice", table)
+    best = [s for s in sdk.rank(photos, user="alice") if s.value == s.scale.high]
+    assert len(best) > 3
+    assert [s.unclipped for s in best] == sorted((s.unclipped for s in best), reverse=True)
+    assert [s.path for s in best] != sorted(s.path for s in best)
+    assert best[0].percentile >= best[-1].percentile
+    assert "unclipped" not in best[0].to_dict()

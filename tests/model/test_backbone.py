@@ -10,7 +10,7 @@ import torch
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.backbone import Backbone, save_reference
+from aesmamba_sdk.model.backbone import Backbone, save_content, save_reference
 from aesmamba_sdk.model.folder import load_model, save_model
 from aesmamba_sdk.model.generic import GenericHeads, gelu
 from aesmamba_sdk.model.identity import as_weights, backbone_hash, encoder_hash
@@ -144,3 +144,18 @@ def test_reference_photos_of_another_description_are_refused(tmp_path):
     save_reference(tmp_path, torch.ones(5, 24))
     with pytest.raises(CheckpointError, match=r"the model keeps 36: .*train\.reference"):
         Backbone(tmp_path, CPU).reference  # noqa: B018
+
+
+def test_content_axes_belong_to_one_encoder(tmp_path):
+    toy.save_toy(tmp_path)
+    assert Backbone(tmp_path, CPU).content_axes is None
+    axes = np.arange(72, dtype=np.float32).reshape(36, 2)
+    save_content(tmp_path, axes, Backbone(tmp_path, CPU).encoder_hash)
+    np.testing.assert_array_equal(Backbone(tmp_path, CPU).content_axes, axes)
+    np.testing.assert_array_equal(Backbone(tmp_path, CPU, "bfloat16").content_axes, axes)
+    save_content(tmp_path, axes, "another")
+    with pytest.raises(CheckpointError, match=r"another encoder.*train\.content"):
+        Backbone(tmp_path, CPU).content_axes  # noqa: B018
+    (tmp_path / "content.safetensors").write_bytes(b"x")
+    with pytest.raises(CheckpointError, match="damaged"):
+        Backbone(tmp_path, CPU).content_axes  # noqa: B018

@@ -12,7 +12,7 @@ import re
 import pytest
 from PIL import Image
 
-from aesmamba_sdk.errors import SetupError, UserNotFoundError
+from aesmamba_sdk.errors import PhotoError, SetupError, UserNotFoundError
 from aesmamba_sdk.pages.assets import json_in_html
 from aesmamba_sdk.pages.thumbnails import side_for
 from tests import toy
@@ -108,11 +108,13 @@ def test_photos_that_fail_are_listed_and_do_not_stop_the_others(sdk, photos, pag
     assert str(photos[2].parent) not in page.read_text(encoding="utf-8")
 
 
-def test_a_page_of_failures_alone_is_written(sdk, photos, page):
+def test_a_page_of_failures_alone_is_not_written(sdk, photos, page):
+    page.write_text("earlier")
     for photo in photos:
         photo.write_bytes(b"")
-    assert sdk.report(photos, page).photos == 0
-    assert len(data_of(page)["failed"]) == 6
+    with pytest.raises(PhotoError, match=r"000\.png is empty; and 5 more"):
+        sdk.report(photos, page)
+    assert page.read_text() == "earlier"
 
 
 def test_thumbnails_are_small_upright_and_keep_their_shape(sdk, tmp_path, page):

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from aesmamba_sdk import AesMamba
+from aesmamba_sdk.pages.assets import read_asset
 from tests import toy
 from tests.browsing import accessibility_problems, layout_shift, open_tab
 
@@ -56,6 +57,13 @@ def place(toy_model, tmp_path_factory):
 def report(tab, place):
     tab.goto((place[0] / "report.html").as_uri())
     return tab
+
+
+def test_only_all_are_100_percent(tab):
+    shown = tab.evaluate(
+        f"(() => {{ {read_asset('dom.js')}; return [0.5, 0.997, 1].map(percent); }})()"
+    )
+    assert shown == ["50 %", "99 %", "100 %"]
 
 
 def first_names(page, count=12):

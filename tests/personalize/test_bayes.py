@@ -63,7 +63,7 @@ def reference(known, design, ratings):
     return [(s, *f) for s, f in zip(shares / shares.sum(), found, strict=True)]
 
 
-@pytest.mark.parametrize("count", [1, 3, 12])
+@pytest.mark.parametrize("count", [1, 3, 12])  # fewer than the weights, and more
 def test_the_posterior_is_the_textbooks(count):
     known = prior()
     _, _, design, ratings, _ = person(known, count)
@@ -216,3 +216,14 @@ def test_without_people_every_direction_is_alike():
     design = known.design(features, generic)
     found = Evidence(known, Observations.of(design[:100], ratings[:100])).posterior()
     assert np.corrcoef(design[100:] @ found.mean, ratings[100:])[0, 1] > 0.8
+
+
+def test_what_thousands_of_ratings_take_does_not_grow_with_their_square():
+    """Of 20,000, the distances to each other alone would be 3.2 GB."""
+    known = prior()
+    _, _, design, ratings, weights = person(known, 20_000)
+    evidence = Evidence(known, Observations.of(design, ratings))
+    found = evidence.posterior()
+    mean, _ = evidence.held_out([str(i) for i in range(len(ratings))])
+    np.testing.assert_allclose(found.mean, weights, atol=0.05)
+    np.testing.assert_allclose(mean, design @ found.mean, atol=0.01)

@@ -76,3 +76,12 @@ def test_landmarks_that_are_the_same_photo_do_no_harm(features):
 def test_few_photos_or_all_the_same_are_finite(count):
     space = PhotoSpace.of(np.ones((count, 5)))
     assert np.isfinite(space(np.ones((2, 5)) * 1.5) @ space.basis()).all()
+
+
+def test_photos_are_seen_along_given_axes_at_their_usual_distance(features):
+    given = np.random.default_rng(3).normal(size=(7, 2)) * 50
+    seen = PhotoSpace.of(features, given)
+    points = seen(features)[:, :2]
+    assert np.square(points).sum(1).mean() == pytest.approx(1, abs=0.01)
+    wanted = (features - features.mean(0)) @ given
+    np.testing.assert_allclose(points * (wanted[0, 0] / points[0, 0]), wanted, rtol=0.05, atol=2)

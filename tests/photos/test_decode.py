@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -74,6 +76,16 @@ def test_a_profile_is_applied_and_a_broken_one_ignored():
     assert load_photo(encoded(image, icc_profile=lab)).image.mode == "RGB"
 
 
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_grey_of_sixteen_bits_has_its_profile_applied_as_that_of_eight(kind):
+    grey = np.asarray(gradient().convert("L"))
+    eight, sixteen = Image.fromarray(grey), Image.fromarray(grey.astype(np.uint16) * 257)
+    profile = _linear_grey_profile()
+    photo = load_photo(encoded(sixteen, kind, icc_profile=profile))
+    assert close(photo.image, load_photo(encoded(eight, kind, icc_profile=profile)).image, 1)
+    assert not close(photo.image, load_photo(sixteen).image, 20)
+
+
 def test_large_photos_are_bounded_and_keep_their_aspect():
     large = gradient(400, 300).resize((4000, 3000))
     photo = load_photo(encoded(large, "JPEG"))
@@ -132,9 +144,80 @@ def test_bad_files_are_named_with_a_code(tmp_path, monkeypatch):
     assert caught.value.code == "photo_too_large"
 
 
+def test_the_error_of_a_damaged_photo_does_not_hold_its_pixels():
+    def images():
+        gc.collect()
+        return sum(issubclass(type(thing), Image.Image) for thing in gc.get_objects())
+
+    data, before = encoded(gradient(400, 300)), images()
+    with pytest.raises(PhotoError) as caught:
+        load_photo(data[: len(data) // 2])
+    assert caught.value.code == "photo_truncated"
+    assert images() == before
+
+
+@pytest.mark.parametrize("kind", ["EPS", "ICO", "JPEG2000", "PCX", "TGA"])
+def test_pictures_of_no_format_of_photos_are_not_opened_whatever_they_are_called(tmp_path, kind):
+    file = tmp_path / "a.jpg"
+    file.write_bytes(encoded(gradient(), kind))
+    with pytest.raises(PhotoError, match=r"a\.jpg") as caught:
+        load_photo(file)
+    assert caught.value.code == "photo_not_an_image"
+
+
+class TestImagesInMemory:
+    def test_one_that_is_not_loaded_yet_stays_open_and_as_large_as_it_was(self):
+        image = Image.open(io.BytesIO(encoded(gradient(1600, 1200), "JPEG")))
+        assert load_photo(image).image.size == (512, 384)
+        assert image.size == (1600, 1200)
+        assert image.getpixel((0, 0))[2] > 100
+
+    def test_one_that_cannot_be_loaded_is_named(self):
+        data = encoded(gradient(400, 300), "JPEG")
+        closed = Image.open(io.BytesIO(data))
+        closed.close()
+        for image in (closed, Image.open(io.BytesIO(data[: len(data) // 2]))):
+            with pytest.raises(PhotoError, match="PIL image is damaged or cut short"):
+                load_photo(image)
+
+    @pytest.mark.parametrize("size", [(0, 0), (0, 5), (5, 0)])
+    def test_one_without_pixels_is_empty(self, size):
+        with pytest.raises(PhotoError, match=f"{size[0]}x{size[1]}") as caught:
+            load_photo(Image.new("RGB", size))
+        assert caught.value.code == "photo_empty"
+
+    @pytest.mark.parametrize("source", [gradient(), np.asarray(gradient())])
+    def test_the_limits_hold_for_them_as_well(self, monkeypatch, source):
+        monkeypatch.setattr(limits, "MAX_PIXELS", 100)
+        with pytest.raises(PhotoError, match="40x30") as caught:
+            load_photo(source)
+        assert caught.value.code == "photo_too_large"
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 4), (0, 4, 3)])
 def test_arrays_of_another_shape_or_type_are_refused(shape):
     with pytest.raises(PhotoError, match="uint8"):
         load_photo(np.zeros(shape, np.uint8))
     with pytest.raises(PhotoError, match="float64"):
         load_photo(np.zeros((4, 4, 3)))
+
+
+def _linear_grey_profile() -> bytes:
+    """The smallest that says that twice the number is twice the light."""
+    white = struct.pack(">iii", 63190, 65536, 54061)  # D50, the reference of all profiles
+    tags = {
+        b"desc": b"desc" + struct.pack(">4xI", 5) + b"grey\0" + bytes(74),
+        b"cprt": b"text" + bytes(8),
+        b"wtpt": b"XYZ " + bytes(4) + white,
+        b"kTRC": b"curv" + bytes(8),
+    }
+    table, body = struct.pack(">I", len(tags)), b""
+    for name, data in tags.items():
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(body), len(data))
+        body += data + bytes(-len(data) % 4)
+    head = struct.pack(
+        ">I4s4s4s4s4s12x4s28x12s48x",
+        *(128 + len(table) + len(body), b"lcms", b"\2\x10\0\0", b"mntr", b"GRAY", b"XYZ "),
+        *(b"acsp", white),
+    )
+    return head + table + body

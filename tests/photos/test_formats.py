@@ -148,7 +148,7 @@ def test_orientation_of_other_formats_is_applied_exactly_once(kind, orientation)
     assert difference(photo.image, image).mean() < 6
 
 
-@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF"])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF", "MPO"])
 def test_of_several_frames_the_first_counts(kind):
     frames = [Image.new("RGB", (64, 64), colour) for colour in ("red", "blue", "green")]
     photo = load_photo(encoded(frames[0], kind, save_all=True, append_images=frames[1:]))

@@ -96,6 +96,14 @@ def test_patterns_choose(tmp_path, selection, names):
 
 
 @posix
+def test_a_folder_to_do_without_is_not_searched_under_any_name(tmp_path):
+    make(tmp_path, "a.jpg", "best/b.jpg", "best/old/c.jpg", "2024/d.jpg")
+    (tmp_path / "2024" / "link").symlink_to(tmp_path / "best")
+    assert found(tmp_path, without=(str(tmp_path / "best"),)) == ["a.jpg", "2024/d.jpg"]
+    assert found(tmp_path, without=(str(tmp_path / "gone"),))[0] == "a.jpg"
+
+
+@posix
 def test_links_to_folders_are_followed_and_loops_end(tmp_path):
     make(tmp_path / "library", "2023/a.jpg")
     make(tmp_path / "elsewhere", "b.jpg")
@@ -106,6 +114,20 @@ def test_links_to_folders_are_followed_and_loops_end(tmp_path):
     (links / "other again").symlink_to(tmp_path / "elsewhere")
     (links / "self").symlink_to("self")
     assert found(links) == ["2023/a.jpg", "other/b.jpg"]
+
+
+@posix
+def test_folders_that_have_no_number_are_told_apart_by_their_path(tmp_path, monkeypatch):
+    make(tmp_path, "1.jpg", "a/2.jpg", "a/b/3.jpg")
+    (tmp_path / "a" / "loop").symlink_to(tmp_path)
+    stat = os.stat
+
+    def unnumbered(*arguments, **options):
+        mode, _, *others = stat(*arguments, **options)
+        return os.stat_result((mode, 0, *others))
+
+    monkeypatch.setattr(os, "stat", unnumbered)
+    assert found(tmp_path) == ["1.jpg", "a/2.jpg", "a/b/3.jpg"]
 
 
 @posix

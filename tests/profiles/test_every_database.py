@@ -45,6 +45,7 @@ def test_each_migration_is_recorded_once(url, database):
         assert [(row.number, row.name) for row in rows] == [
             (1, "create_tables"),
             (2, "create_model_files"),
+            (3, "create_rated_features"),
         ]
 
 
@@ -86,7 +87,7 @@ def test_what_an_earlier_version_kept_stays(database):
 
 def test_a_database_newer_than_the_package_is_refused(url, database):
     migrate(database._reader, database._writer, [*MIGRATIONS, lambda connection: None])
-    with pytest.raises(SetupError, match=r"version 3.*up to 2: update aesmamba-sdk") as caught:
+    with pytest.raises(SetupError, match=r"version 4.*up to 3: update aesmamba-sdk") as caught:
         Users(Database(url)).list()
     assert caught.value.code == "database_newer"
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
 import pytest
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
@@ -191,6 +193,20 @@ def test_a_report_that_is_not_json_is_refused(models):
         activate(models, 1, report={"gain": float("nan")})
 
 
+def test_features_go_with_the_rating_that_they_were_kept_with(ratings):
+    seen = {f"p{n}": bytes([n % 256]) for n in range(2000)}
+    given = [rating(photo_id) for photo_id in seen]
+    ratings.save("alice", given, features=seen, encoder="nano")
+    assert ratings.features(list(seen), "nano") == seen
+    assert ratings.features(list(seen), "other") == {}
+    ratings.save("alice", [rating("p1", 5.0)], features={"p1": b"anew"}, encoder="other")
+    assert ratings.features(["p0", "p1"], "nano") == {"p0": bytes(1)}
+    assert ratings.features(["p0", "p1"], "other") == {"p1": b"anew"}
+    ratings.save("alice", [rating("p2")])
+    ratings.remove("alice", ["p3"])
+    assert ratings.features(["p2", "p3"], "nano") == {}
+
+
 def test_only_known_people_have_ratings_and_models(ratings, models):
     for attempt in (
         lambda: ratings.save("alicia", [rating("p1")]),
@@ -200,6 +216,35 @@ def test_only_known_people_have_ratings_and_models(ratings, models):
     ):
         with pytest.raises(UserNotFoundError, match="did you mean 'alice'"):
             attempt()
+
+
+def test_what_a_photo_belongs_with_is_not_forgotten_when_it_is_rated_again(ratings):
+    ratings.save("alice", [replace(rating("p1"), group="burst 1"), rating("p2")])
+    ratings.save("alice", [rating("p1", 4.0), replace(rating("p2", 4.0), group="burst 2")])
+    assert [(r.score, r.group) for r in ratings.list("alice")] == [(4, "burst 1"), (4, "burst 2")]
+
+
+def test_numbers_of_numpy_are_kept_as_any_other(ratings):
+    given = Rating(
+        "p1", "a.jpg", np.int64(4), np.float32(2.5), Scale(0, 5), {"color": np.float32(3.5)}
+    )
+    ratings.save("alice", [given])
+    found = ratings.list("alice")[0]
+    assert (found.score, found.raw_score, found.attributes) == (4.0, 2.5, {"color": 3.5})
+    assert {type(v) for v in (given.score, given.raw_score, given.attributes["color"])} == {float}
+
+
+def test_sources_and_groups_named_after_files_that_are_no_text_are_kept_readable(ratings):
+    ratings.save("alice", [replace(rating("p1"), source="im\udcff.jpg.xmp", group="im\udcff")])
+    found = ratings.list("alice")[0]
+    assert (found.source, found.group) == ("im\ufffd.jpg.xmp", "im\ufffd")
+
+
+def test_a_model_can_be_retired(models):
+    activate(models, 1)
+    models.retire("alice")
+    assert models.active("alice") is None
+    assert models.use("alice", 1).active
 
 
 def rating(photo_id: str, score: float = 3.0, *, at: datetime = NOON) -> Rating:

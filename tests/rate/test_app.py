@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
 import time
 
 import pytest
@@ -121,3 +123,24 @@ def test_learning_is_a_job_that_can_be_watched(address):
     assert len(told["ranking"]) == 6
     values = [after for _, _, after in told["ranking"]]
     assert values == sorted(values, reverse=True)
+
+
+def test_a_rated_file_whose_name_is_no_text_does_not_keep_the_result_from_the_page(
+    address, sdk, tmp_path
+):
+    for photo, score in enumerate([1, 2, 5, 4, 3]):
+        ask(address, "PUT", f"rating/{photo}", {"score": score})
+    image = toy.photo(0.5, seed=9)
+    odd = tmp_path / os.fsdecode(b"im\xff.png")
+    image.save(odd)
+    sdk.rate(sdk.users.list()[0].name, odd, 3)
+    odd.write_bytes(b"another")
+    sdk.embeddings.close()
+    shutil.rmtree(tmp_path / "home" / "cache")
+    ask(address, "POST", "learning")
+    deadline = time.monotonic() + 30
+    while (told := ask(address, "GET", "learning").json())["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert told["state"] == "done"
+    assert "im\ufffd.png" in told["report"]["problems"][0]

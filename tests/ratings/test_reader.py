@@ -9,6 +9,7 @@ import pytest
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.ratings import read_ratings
 from aesmamba_sdk.scores import Scale
+from tests.xmp.apps import DARKTABLE
 
 
 @pytest.fixture
@@ -25,6 +26,10 @@ def folder(tmp_path):
         "\ufeffimage;rating\r\na.jpg;4\r\nb.jpg;2.5\r\n\r\n",
         "image;rating\r\na.jpg;4,0\r\nb.jpg;2,5\r\n",
         "path\tstars\na.jpg\t4\nb.jpg\t2.5",
+        "File,Score\na.jpg,4\nb.jpg,2.5\n",
+        'file,score\na.jpg,4,\nb.jpg,"2,5"\n',
+        "sep=;\r\nfile;score\r\na.jpg;4\r\nb.jpg;2,5\r\n",
+        '"sep=,"\nfile,score\na.jpg,4\nb.jpg,2.5\n',
     ],
 )
 def test_tables_of_every_dialect_are_read(folder, text):
@@ -39,6 +44,8 @@ def test_attributes_come_in_our_spelling_and_in_paras(folder):
     (folder / "ratings.csv").write_text("file,score,color,dofScore\na.jpg,4,3,\nb.jpg,2,,5\n")
     first, second = read_ratings(folder / "ratings.csv").items
     assert (first.attributes, second.attributes) == ({"color": 3.0}, {"depth_of_field": 5.0})
+    (folder / "ratings.csv").write_text("File,SCORE,Color,DOFscore\na.jpg,4,3,\nb.jpg,2,,5\n")
+    assert read_ratings(folder / "ratings.csv").items == [first, second]
 
 
 def test_json_declares_its_scale(folder):
@@ -65,6 +72,36 @@ def test_bad_rows_are_reported_with_their_line_and_the_rest_is_read(folder):
     assert "rated twice" in rated.problems[4].message
 
 
+def test_a_decimal_comma_that_parts_a_score_in_two_is_reported(folder):
+    (folder / "ratings.csv").write_text("file,score\na.jpg,4,5\nb.jpg,2\n")
+    rated = read_ratings(folder)
+    assert [r.path.name for r in rated.items] == ["b.jpg"]
+    (problem,) = rated.problems
+    assert problem.where == "ratings.csv line 2"
+    assert problem.message.startswith("3 cells for 2 columns: write 4.5")
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ('file,score,group\na.jpg,4,\nb.jpg,2,"burst\n{rest}', 3, "quotes do not match"),
+        ('file,score\na.jpg,4\n\n"b.jpg,2\n{rest}"c.jpg,1\n', 4, "quotes do not match"),
+        ('file,score\na.jpg,4\n"b.jpg,2\n{rest}",1\n', 3, "its quotes do not match"),
+        ("file,score\na.jpg,4\n{long},2\n", 3, "does not exist"),
+        ("file,score\na.jpg,4\nb.jpg,{long}\n", 3, "is no number of 1-5"),
+    ],
+)
+def test_a_quote_that_is_not_closed_is_named_and_not_all_that_follows(folder, text, where, what):
+    text = text.format(rest="a.jpg,3\n" * 500, long="x" * 4000)
+    (folder / "ratings.csv").write_text(text)
+    rated = read_ratings(folder)
+    assert (rated.items[0].path.name, rated.items[0].score) == ("a.jpg", 4.0)
+    problem = rated.problems[0]
+    assert problem.where == f"ratings.csv line {where}"
+    assert what in problem.message
+    assert len(problem.message) < 300
+
+
 def test_star_folders_rate_their_photos(tmp_path):
     for name in ("1/bad.jpg", "5/good.jpg", "5/notes.txt", "other/x.jpg"):
         file = tmp_path / name
@@ -82,6 +119,29 @@ def test_what_cannot_be_read_is_named(folder):
     (folder / "ratings.csv").write_text("photo,value\na.jpg,3\n")
     with pytest.raises(RatingsError, match=r"found photo, value; expected one of file"):
         read_ratings(folder)
+    (folder / "ratings.csv").write_text('"file,score\n' + "a.jpg,3\n" * 500 + '"\n')
+    with pytest.raises(RatingsError, match="has no photo column") as caught:
+        read_ratings(folder)
+    assert len(str(caught.value)) < 500
     (folder / "r.json").write_text("{")
     with pytest.raises(RatingsError, match="not valid JSON"):
         read_ratings(folder / "r.json")
+
+
+def test_of_sources_of_different_kinds_the_later_counts_as_well(folder):
+    photo = folder / "a.jpg"
+    photo.with_name("a.jpg.xmp").write_text(DARKTABLE.format(rating=2), encoding="utf-8")
+    table = folder / "fix.csv"
+    table.write_text(f"file,score\n{photo},5\n")
+    scores = [
+        {item.path: item.score for item in read_ratings(*sources).items}[photo]
+        for sources in ((photo, table), (table, photo))
+    ]
+    assert scores == [5.0, 2.0]
+
+
+def test_a_group_may_be_called_zero(folder):
+    (folder / "ratings.json").write_text(
+        '{"ratings": [{"file": "a.jpg", "score": 3, "group": 0}]}', encoding="utf-8"
+    )
+    assert read_ratings(folder).items[0].group == "0"

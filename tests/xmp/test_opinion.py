@@ -6,6 +6,7 @@ import importlib.util
 import zlib
 
 import pytest
+from PIL import Image
 
 from aesmamba_sdk.xmp.embedded import read_embedded
 from aesmamba_sdk.xmp.opinion import read_opinion
@@ -229,6 +230,12 @@ def test_stars_that_we_wrote_are_nobodys_opinion(tmp_path):
     assert opinion(rated).stars == 1
     sidecar(plain, rating=3, more='aesmamba:Rating="4"')
     assert opinion(plain).stars == 3
+
+
+def test_metadata_are_read_of_no_picture_that_is_no_photo(tmp_path):
+    photo = tmp_path / "IMG.jpg"
+    Image.new("RGB", (4, 4)).save(photo, "EPS")
+    assert opinion(photo).problems == [f"{photo} is not an image of a known format"]
 
 
 def test_what_cannot_be_read_is_told(tmp_path):

@@ -40,3 +40,9 @@ def test_cuts_round_to_the_nearest_star_unless_told_otherwise():
 def test_bounds_that_make_no_sense_are_refused(bounds):
     with pytest.raises(XmpError, match="four ascending numbers"):
         star_giver("cuts", (), bounds)
+
+
+@pytest.mark.parametrize("bounds", [(-10, 30, 70, 90), (10, 30, 70, 900)])
+def test_bounds_of_quantiles_are_percentages(bounds):
+    with pytest.raises(XmpError, match="from 0 to 100"):
+        star_giver("quantiles", (), bounds)

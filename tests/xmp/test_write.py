@@ -81,6 +81,30 @@ def test_people_have_scores_of_their_own(photo):
 
 
 @pytest.mark.parametrize(
+    "entry",
+    [
+        '<rdf:li aesmamba:User="alice" aesmamba:Score="4.1" aesmamba:Method="old"/>',
+        '<rdf:li><rdf:Description aesmamba:User="alice" aesmamba:Score="4.1"/></rdf:li>',
+        '<rdf:li><rdf:Description aesmamba:Score="4.1"><!-- hers -->'
+        "<aesmamba:User>alice</aesmamba:User></rdf:Description></rdf:li>",
+    ],
+    ids=["attributes", "description", "both"],
+)
+def test_a_persons_score_is_known_again_however_an_app_rewrote_it(photo, entry):
+    packet = Packet.empty()
+    etree.SubElement(packet.own(), f"{{{AESMAMBA}}}Personal").text = "HERE"
+    bag = f"<rdf:Bag>{entry}</rdf:Bag>".encode()
+    photo.with_name("IMG.xmp").write_bytes(packet.to_bytes().replace(b"HERE", bag))
+    personal = score(photo, 4.5, user="alice")
+    change = write(personal)
+    assert change.fields["aesmamba:Personal[alice].Score"] == ("4.1", "4.5")
+    assert change.fields.get("aesmamba:Personal[alice].Method") in (None, ("old", None))
+    assert write(personal).action == "none"
+    text = change.sidecar.read_text(encoding="utf-8")
+    assert (text.count("alice"), text.count("4.1"), text.count("old")) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
     "sidecar",
     [
         DARKTABLE.format(rating=0),

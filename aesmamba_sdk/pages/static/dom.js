@@ -20,5 +20,6 @@ const words = (name) => name.replaceAll("_", " ");
 const fileOf = (name) => name.slice(Math.max(name.lastIndexOf("/"), name.lastIndexOf("\\")) + 1);
 const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 const signed = (value) => (value < 0 ? "−" : "+") + Math.abs(value).toFixed(2);
-const percent = (share) => `${Math.round(100 * share)} %`;
+/** Whole percent, of which only all are 100. */
+const percent = (share) => `${share < 1 ? Math.min(99, Math.round(100 * share)) : 100} %`;
 const counted = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;

@@ -26,6 +26,9 @@ for (const made of [
   FIELDS.set(made.key, made);
 }
 
+// What the end of the scale took from a score still ranks it.
+const UNCUT = DATA.splits === null ? DATA.values : DATA.values.map((value, i) => value - DATA.splits[i][3]);
+
 const state = { sort: "value", descending: true, text: "", ranges: new Map() };
 const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 const NAME_ORDER = DATA.names.map((_, i) => i).sort((a, b) => collator.compare(DATA.names[a], DATA.names[b]));
@@ -52,7 +55,7 @@ function inRange(value, low, high) {
 function sorted(photos) {
   const turn = state.descending ? -1 : 1;
   if (state.sort === NAME) return photos.sort((a, b) => turn * (NAME_RANK[a] - NAME_RANK[b]));
-  const { values } = FIELDS.get(state.sort);
+  const values = state.sort === "value" ? UNCUT : FIELDS.get(state.sort).values;
   return photos.sort((a, b) => turn * (values[a] - values[b]) || NAME_RANK[a] - NAME_RANK[b]);
 }
 

@@ -1,0 +1,78 @@
+"""Decoding takes no more memory than it is reckoned to take."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from aesmamba_sdk.errors import PhotoError
+from aesmamba_sdk.memory import give_back_freed_memory
+from aesmamba_sdk.photos import limits, load_photo, pixels
+from tests.photos.pictures import encoded, gradient
+
+_PEAK = Path("/proc/self/clear_refs")
+
+
+@pytest.mark.skipif(not _PEAK.exists(), reason="only Linux forgets a process's peak")
+@pytest.mark.parametrize(
+    ("kind", "mode", "options"),
+    [
+        ("WEBP", "RGB", {"method": 0}),
+        ("WEBP", "RGBA", {"method": 0}),
+        ("AVIF", "RGB", {"speed": 10}),
+        ("GIF", "P", {}),
+        ("PNG", "1", {}),
+        ("PNG", "L", {}),
+        ("PNG", "L", {"transparency": 0}),
+        ("PNG", "LA", {}),
+        ("PNG", "P", {}),
+        ("PNG", "RGB", {}),
+        ("PNG", "RGB", {"transparency": (0, 0, 0)}),
+        ("PNG", "RGBA", {}),
+        ("PNG", "I;16", {}),
+        ("TIFF", "F", {}),
+        ("TIFF", "CMYK", {}),
+        ("BMP", "P", {}),
+        ("JPEG", "RGB", {"progressive": True}),
+    ],
+)
+def test_a_photo_takes_what_is_reckoned_for_it(monkeypatch, kind, mode, options):
+    data = encoded(gradient(3000, 3000).convert(mode), kind, **options)
+    reckoned = []
+
+    def noted(*arguments):
+        reckoned.append(limits.check_size(*arguments))
+        return reckoned[-1]
+
+    monkeypatch.setattr(pixels, "check_size", noted)
+    give_back_freed_memory()
+    _PEAK.write_text("5")
+    before = _status("VmRSS")
+    load_photo(data)
+    # 16 MiB for what does not grow with the photo, or only with its longer side.
+    assert _status("VmHWM") - before < 1.1 * reckoned[0] + 2**24
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field)).split()[1])
+
+
+def test_what_a_decoder_needs_beside_the_image_counts(monkeypatch):
+    monkeypatch.setattr(limits, "MAX_BYTES", 40 * 30 * 8)
+    assert load_photo(encoded(gradient())).width == 40
+    for kind in ("WEBP", "AVIF", "GIF"):
+        with pytest.raises(PhotoError, match="40x30 pixels, needs") as caught:
+            load_photo(encoded(gradient(), kind))
+        assert caught.value.code == "photo_too_large"
+
+
+def test_an_opened_jpeg_that_is_somebody_elses_is_not_reckoned_at_a_smaller_scale(monkeypatch):
+    data = encoded(gradient(), "JPEG")
+    monkeypatch.setattr(limits, "MAX_BYTES", 40 * 30)
+    assert load_photo(data).width == 40
+    with pytest.raises(PhotoError, match="needs"):
+        load_photo(Image.open(io.BytesIO(data)))
