@@ -47,6 +47,24 @@ def test_ten_ratings_teach_more_with_it_than_without(groups):
     assert errors(informed, groups[2], 10) < 0.8 * errors(plain, groups[2], 10)
 
 
+def test_tastes_compare_photos_by_what_is_in_them_where_that_is_known():
+    """Ratings go by one number of many; who knows which needs fewer photos to learn from."""
+    rng = np.random.default_rng(6)
+    features = rng.normal(size=(260, 40)).astype(np.float32)
+    usual = 3 + np.sin(2 * features[:, 0])
+    ratings = usual + rng.normal(0, 0.5, (30, 260))
+    nothing = np.full(60, 3.0)
+    axes = np.eye(40, 1, dtype=np.float32)
+    agreement = []
+    for known in (None, axes):
+        group = made_people.RatedPhotos("made", features[:60], nothing, ratings[:, :60], axes=known)
+        prior = fit_prior([group], "b", "made", share=1.0)
+        said = prior.design(features[60:], np.full(200, 3.0)) @ prior.mean
+        agreement.append(np.corrcoef(said, usual[60:])[0, 1])
+    assert agreement[0] < 0.6
+    assert agreement[1] > 0.9
+
+
 def test_what_everyone_likes_need_not_be_linear():
     rng = np.random.default_rng(5)
     features = rng.normal(size=(400, 3)).astype(np.float32)
