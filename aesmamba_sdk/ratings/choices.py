@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.ratings.rated import RatingProblem
+from aesmamba_sdk.ratings.table import read_lines
 
 Choice = tuple[Path, Path]
 """The photo that was preferred, and the one it was preferred to."""
@@ -39,11 +40,13 @@ def read_choices(table: Path) -> list[Choice]:
 
 
 def _csv_rows(table: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        with table.open(newline="", encoding="utf-8-sig") as stream:
-            yield from csv.DictReader(stream)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise RatingsError(f"{table} cannot be read as a CSV table: {error}") from error
+    problems: list[RatingProblem] = []
+    lines = read_lines(table, problems)
+    columns = [name.strip().lower() for name in next(lines, ("", []))[1]]
+    for _, cells in lines:
+        yield dict(zip(columns, cells, strict=False))
+    for problem in problems:  # of choices none is left out: one that is lost may turn a taste round
+        raise RatingsError(f"{table}: {problem.where}: {problem.message}", code="choices_invalid")
 
 
 def _json_rows(table: Path) -> list[Mapping[str, Any]]:

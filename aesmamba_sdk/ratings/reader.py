@@ -5,8 +5,6 @@ One unusable row is a problem to report, not a reason to stop.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -21,6 +19,7 @@ from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import EVERYTHING, EXTENSIONS, Selection, iter_photos
 from aesmamba_sdk.ratings.metadata import read_metadata
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
+from aesmamba_sdk.ratings.table import capped, read_lines
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 from aesmamba_sdk.xmp.choices import Picks, Rejects
 
@@ -43,8 +42,6 @@ _KNOWN = {
     name.lower(): name
     for name in (*FILE_COLUMNS, *SCORE_COLUMNS, *ATTRIBUTE_COLUMNS, "scale", "group")
 }
-_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?\r?\n', re.IGNORECASE)  # a first line for Excel
-_TOLD = 200  # characters of what was read, in messages
 _DECIMAL_COMMA = re.compile(r"^\s*(\d+),(\d{1,2})\s*$")  # as spreadsheets write in half of Europe
 
 
@@ -142,15 +139,11 @@ def _star_folders(source: Path, selection: Selection) -> Iterator[RatedPhoto]:
 def _csv_rows(
     table: Path, problems: list[RatingProblem]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    try:
-        text = table.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RatingsError(f"{table} cannot be read as UTF-8 text: {error}") from error
-    rows = _lines(text, table.name, problems)
+    rows = read_lines(table, problems)
     columns = [_column(name) for name in next(rows, ("", []))[1]]
     for kind, names in (("photo", FILE_COLUMNS), ("score", SCORE_COLUMNS)):
         if not set(names) & set(columns):
-            found = _capped(", ".join(columns)) or "no header"
+            found = capped(", ".join(columns)) or "no header"
             raise RatingsError(
                 f"{table} has no {kind} column: found {found}; expected one of {', '.join(names)}",
                 code="ratings_columns",
@@ -164,34 +157,6 @@ def _csv_rows(
             problems.append(RatingProblem(where, message))
         else:
             yield where, dict(zip(columns, cells, strict=False))
-
-
-def _lines(text: str, table: str, problems: list[RatingProblem]) -> Iterator[tuple[str, list[str]]]:
-    """The cells of a table's lines, header first, and where each begins; blank ones are passed."""
-    declared = _SEPARATOR.match(text)
-    header = text[declared.end() if declared else 0 :].partition("\n")[0]
-    delimiter = declared[1] if declared else max(",;\t", key=header.count)
-    # Strict, or a quote that is never closed would silently take all lines after it.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    if declared:
-        next(reader)
-    while True:
-        where = f"{table} line {reader.line_num + 1}"
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            message = f"quotes do not match, and lines after it may be missing: {error}"
-            problems.append(RatingProblem(where, message))
-            continue
-        if cells:
-            yield where, cells
-
-
-def _capped(text: str) -> str:
-    """Where a quote is not closed, a cell may hold all that follows it."""
-    return text if len(text) <= _TOLD else f"{text[:_TOLD]}…"
 
 
 def _column(name: str) -> str:
@@ -240,7 +205,7 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
         raise ValueError(f"{reprlib.repr(name)} goes over lines: its quotes do not match")
     path = table.parent / name.strip()
     if not os.path.isfile(path):  # noqa: PTH113 -- no error where a name is too long for one
-        raise ValueError(f"{_capped(str(path))} does not exist")
+        raise ValueError(f"{capped(str(path))} does not exist")
     scale = _parse_scale(row["scale"]) if row.get("scale") else scale
     score = _on_scale("score", next((row[c] for c in SCORE_COLUMNS if c in row), None), scale)
     attributes = {

@@ -30,6 +30,8 @@ _REFINED = 0.001  # ridge penalty per sample where there are many more photos th
 _RUINED_WEIGHT = 0.1
 """Of a ruined photo among whole ones: all that damage tells is told by few, and to fit them as
 well as the others costs ranking the others."""
+_UNMOVED = 3.0
+"""Weight of a score's move between a photo and its mirror image, beside its error."""
 _RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
@@ -57,10 +59,25 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
     _learn_scale_classes(model, names, features[0], photos, seed)
 
 
-def whole_and_ruined(
-    model: AesMamba, photos: PhotoSet, size: int, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """What heads read of all photos and of some ruined ones, scores, lowered for those, weights."""
+@dataclass(frozen=True)
+class Seen:
+    """What heads are refined to.
+
+    Attributes:
+        features: what they read of photos, whole ones first, (n, inputs).
+        scores: labels, (n, attributes).
+        weights: how much each photo counts, (n,).
+        mirrored: what they read of the mirror images of the first photos, (m, inputs).
+    """
+
+    features: Tensor
+    scores: Tensor
+    weights: Tensor
+    mirrored: Tensor
+
+
+def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Seen:
+    """All photos and their mirror images, and some ruined ones, whose scores are lowered."""
     generator = torch.Generator().manual_seed(seed)
 
     def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,32 +87,34 @@ def whole_and_ruined(
     some = photos.subset(range(0, len(photos), _RUINED_EVERY))
     features, scores = _embed_views(model, some, ruined)
     whole = embed(model, photos, size)
+    mirrored, _ = _embed_views(model, photos, lambda x, s: (resize(x, size).flip(3), s))
     weights = torch.ones(len(photos) + len(some))
     weights[len(photos) :] = _RUINED_WEIGHT
-    return torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights
+    seen = torch.cat([whole, features]), torch.cat([photos.scores, scores])
+    return Seen(*seen, weights, mirrored)
 
 
 @torch.no_grad()
-def refine_heads(model: AesMamba, features: Tensor, scores: Tensor, weights: Tensor) -> None:
+def refine_heads(model: AesMamba, seen: Seen) -> None:
     """GIAA: add to each pretrained head what it misses, by a linear term in what it reads.
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
     compromise. Fitted to the training photos, seen whole, it ranks photos better that none saw, and
-    those of other kinds still more; some ruined ones keep it from trusting what damage makes up.
-
-    Args:
-        model: changed in place.
-        features: what heads read of photos, (n, inputs).
-        scores: labels, (n, attributes).
-        weights: how much each photo counts, (n,).
+    those of other kinds still more; some ruined ones keep it from trusting what damage makes up,
+    and mirror images from what no person would see.
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
-        target = scores[:, model.config.attributes.index(name)].double()
-        read = head.read(features).double()
-        found = head.rate(read.float()).double().squeeze(-1)
-        term = fit_term(read[None], found[None], target, _REFINED, weights)
+        target = seen.scores[:, model.config.attributes.index(name)].double()
+        (read, found), mirrored = (_heard(head, x) for x in (seen.features, seen.mirrored))
+        term = fit_term(read[None], found[None], target, _REFINED, seen.weights, mirrored)
         _write_term(head, term, read)
+
+
+def _heard(head: AttributeHead, features: Tensor) -> tuple[Tensor, Tensor]:
+    """What a head makes of features, (n, inputs), and its scores, (n,)."""
+    read = head.read(features).double()
+    return read, head.rate(read.float()).double().squeeze(-1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +133,12 @@ class Term:
 
 
 def fit_term(
-    read: Tensor, scores: Tensor, target: Tensor, shrink: float, weights: Tensor | None = None
+    read: Tensor,
+    scores: Tensor,
+    target: Tensor,
+    shrink: float,
+    weights: Tensor | None = None,
+    mirrored: tuple[Tensor, Tensor] | None = None,
 ) -> Term:
     """Least squares: first the line, then ridge regression of what it leaves.
 
@@ -124,6 +148,8 @@ def fit_term(
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
         weights: how much each photo counts, (photos,); all alike by default.
+        mirrored: what the head makes of the mirror images of the first photos, (m, inputs), and
+            their scores, (m,): the term is to move a score between the two as little as it can.
     """
     count = torch.ones_like(target) if weights is None else weights.to(target)
     w = count.repeat(len(scores))
@@ -136,7 +162,13 @@ def fit_term(
     z = (flat - mean) / (deviation + 1e-6)
     penalty = shrink * w.sum() * torch.eye(z.shape[1], dtype=z.dtype)
     weighted = z.T * w
-    weight = torch.linalg.solve(weighted @ z + penalty, weighted @ rest) / (deviation + 1e-6)
+    gram, product = weighted @ z + penalty, weighted @ rest
+    if mirrored is not None:
+        count_mirrored = len(mirrored[0])
+        moved = (mirrored[0] - flat[:count_mirrored]) / (deviation + 1e-6)
+        gram += _UNMOVED * moved.T @ moved
+        product -= _UNMOVED * slope * moved.T @ (mirrored[1] - x[:count_mirrored])
+    weight = torch.linalg.solve(gram, product) / (deviation + 1e-6)
     return Term(slope, weight, intercept - float(mean @ weight))
 
 

@@ -12,6 +12,7 @@ from aesmamba_sdk.ratings import read_choices
     ("name", "content"),
     [
         ("a.csv", "better,worse\na.jpg,b.jpg\n"),
+        ("a.csv", "sep=;\nBetter;Worse\na.jpg;b.jpg\n\n"),
         ("a.json", '[{"better": "a.jpg", "worse": "b.jpg"}]'),
     ],
 )
@@ -25,6 +26,7 @@ def test_photos_are_named_relative_to_the_table(tmp_path, name, content):
     [
         ("a.csv", "better,worse\na.jpg,a.jpg\n", "choice 1: better 'a.jpg' and worse 'a.jpg'"),
         ("a.csv", "first,second\na.jpg,b.jpg\n", "choice 1: better '' and worse ''"),
+        ("a.csv", 'better,worse\na.jpg,"b.jpg\n', "line 2: quotes do not match"),
         ("a.json", "{}", "must hold a list"),
         ("a.json", "{", "is not valid JSON"),
         ("missing.csv", None, "missing.csv cannot be read"),

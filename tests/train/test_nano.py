@@ -105,7 +105,10 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
     model = copy.deepcopy(model)
     photos, unseen = made_photos(128, 0), made_photos(64, 2)
     before = predict(model, unseen, 32)
-    attributes.refine_heads(model, embed(model, photos, 32), photos.scores, torch.ones(128))
+    features = embed(model, photos, 32)
+    attributes.refine_heads(
+        model, attributes.Seen(features, photos.scores, torch.ones(128), features)
+    )
     after = predict(model, unseen, 32)
     for i in range(2):
         error = (after[:, i] - unseen.scores[:, i]).abs().mean()
@@ -115,13 +118,29 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
 
 def test_heads_see_some_photos_ruined(model):
     photos = made_photos(130, 0)
-    features, scores, weights = attributes.whole_and_ruined(model, photos, 32, seed=0)
-    assert features.shape == (130 + 11, 576), "every twelfth"
-    assert (weights[:130] == 1).all()
-    assert (weights[130:] < 1).all()
-    assert torch.equal(scores[:130], photos.scores)
-    assert (scores[130:] < photos.scores[::12]).all()
-    torch.testing.assert_close(features[:130], embed(model, photos, 32))
+    seen = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    assert seen.features.shape == (130 + 11, 576), "every twelfth"
+    assert (seen.weights[:130] == 1).all()
+    assert (seen.weights[130:] < 1).all()
+    assert torch.equal(seen.scores[:130], photos.scores)
+    assert (seen.scores[130:] < photos.scores[::12]).all()
+    torch.testing.assert_close(seen.features[:130], embed(model, photos, 32))
+    flipped = dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
+    torch.testing.assert_close(seen.mirrored, embed(model, flipped, 32))
+
+
+def test_what_mirroring_changes_is_trusted_less_than_what_it_leaves():
+    """Two numbers tell the score equally well; the first is another in the mirror."""
+    truth = torch.randn(500).double()
+    read, mirrored = (truth[:, None] + 0.3 * torch.randn(500, 2).double() for _ in range(2))
+    mirrored[:, 1] = read[:, 1]
+    scores = torch.randn(1, 500).double()
+    found = [
+        attributes.fit_term(read[None], scores, truth, 1e-3, None, other).weight
+        for other in (None, (mirrored, scores[0]))
+    ]
+    assert 0.8 < found[0][0] / found[0][1] < 1.25
+    assert found[1][0] < 0.7 * found[1][1]
 
 
 def test_calibrated_scores_have_the_labels_mean_and_slope(model):
