@@ -48,7 +48,7 @@ class Scale:
 
     @property
     def unit(self) -> float:
-        """What a step of 1-5 is on this scale: as far as a person's least step reaches."""
+        """How far one point of the scale 1-5 reaches on this one."""
         return self.width / 4
 
     def __contains__(self, value: float) -> bool:

@@ -443,7 +443,7 @@ class AesMamba:
                 passed over.
             count: how many.
             selection: which files of folders to take.
-            failed: told of each photo that was passed over, and why.
+            failed: told of each photo that cannot be used, and why.
             progress: called with (what, done, 0) after each photo.
 
         Raises:

@@ -14,7 +14,7 @@ import click
 
 from aesmamba_sdk.cli.output import (
     Format,
-    a_number,
+    not_nan,
     progress_bar,
     tell,
     write_records,
@@ -172,7 +172,7 @@ def action_options(command: Command) -> Command:
     """Options that choose among scored photos and write files, given as ``actions``."""
 
     @click.option(
-        "--min-score", type=float, callback=a_number, help="Only photos of at least this score."
+        "--min-score", type=float, callback=not_nan, help="Only photos of at least this score."
     )
     @click.option("--top", type=click.IntRange(min=1), help="Only the best so many.")
     @click.option(

@@ -59,7 +59,7 @@ def model_options(command: Command) -> Command:
     return click.option("--model", help="Name or folder of the shared model.")(command)
 
 
-def a_number(context: Any, parameter: Any, value: float | None) -> float | None:
+def not_nan(context: Any, parameter: Any, value: float | None) -> float | None:
     """Callback of options that take a number: NaN is none, whatever it is compared with."""
     if value is not None and math.isnan(value):
         raise click.BadParameter("nan is not a number")
@@ -71,7 +71,7 @@ def rating_options(command: Command) -> Command:
     command = click.option(
         "--unrated",
         type=click.FloatRange(0, 5),
-        callback=a_number,
+        callback=not_nan,
         default=0.0,
         help="So many stars mean nothing, e.g. 1 where darktable gives them on import.",
     )(command)

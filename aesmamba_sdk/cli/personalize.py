@@ -13,6 +13,7 @@ from aesmamba_sdk.cli.output import (
     chosen_format,
     format_option,
     model_options,
+    percent,
     progress_bar,
     rating_options,
     tell_left_out,
@@ -123,8 +124,7 @@ def describe(report: PersonalizeReport) -> str:
 def _describe_trust(report: PersonalizeReport) -> str:
     if report.trust == 0:
         return "no taste beyond the scale was found yet: the generic score, on your scale"
+    trust = percent(report.trust)
     if report.method == "bayes":
-        return f"learned taste counts {report.trust:.0%}; every score says how sure it is"
-    return (
-        f"the score is {report.trust:.0%} learned taste, the rest generic; more ratings raise this"
-    )
+        return f"learned taste counts {trust}; every score says how sure it is"
+    return f"the score is {trust} learned taste, the rest generic; more ratings raise this"

@@ -84,7 +84,8 @@ def _browser_at(address: str) -> Iterator[None]:
 
     Other users see the arguments of all programs, but may not read the page.
     """
-    with tempfile.TemporaryDirectory(prefix="aesmamba-") as folder:
+    # Browsers from snaps see no /tmp but their own.
+    with tempfile.TemporaryDirectory(prefix="aesmamba-", dir=Path.home()) as folder:
         page = Path(folder) / "rate.html"
         page.touch(0o600)
         page.write_text(f'<meta http-equiv="refresh" content="0; url={address}">')

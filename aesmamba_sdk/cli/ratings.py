@@ -21,7 +21,7 @@ from aesmamba_sdk.cli.output import (
     write_records,
 )
 from aesmamba_sdk.cli.output import write_table as show_table
-from aesmamba_sdk.cli.selection import selection_options
+from aesmamba_sdk.cli.selection import PHOTO, selection_options
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.scores import ATTRIBUTES, Scale
 from aesmamba_sdk.sdk import AesMamba
@@ -50,7 +50,7 @@ def ratings() -> None:
 
 @ratings.command("import")
 @click.argument("user")
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
+@click.argument("sources", nargs=-1, required=True, type=PHOTO)
 @rating_options
 @selection_options
 @click.option("--dry-run", is_flag=True, help="Only show what would be kept.")
@@ -146,9 +146,9 @@ def remove(user: str, photos: tuple[str, ...], everything: bool) -> None:
     tell(f"removed {count} rating(s) of {user}")
     if count and model is not None:
         tell(
-            f"model v{model.version} learned from them and still serves: `aesmamba personalize "
-            f"{shlex.quote(user)}` learns anew, `aesmamba user models {shlex.quote(user)} "
-            "--generic` lets none serve"
+            f"model v{model.version} may have learned from them and still serves: `aesmamba "
+            f"personalize {shlex.quote(user)}` learns anew, `aesmamba user models "
+            f"{shlex.quote(user)} --generic` lets none serve"
         )
 
 

@@ -19,11 +19,11 @@ from aesmamba_sdk.cli.output import (
     CELL_MARGIN,
     TEXT_WIDTH,
     Format,
-    a_number,
     chosen_format,
     console,
     format_option,
     model_options,
+    not_nan,
     percent,
     progress_bar,
     tell,
@@ -198,7 +198,7 @@ def rank(context: click.Context, request: _Request, distinct: bool) -> None:
 @click.option(
     "--min-similarity",
     type=click.FloatRange(0.5, 1),
-    callback=a_number,
+    callback=not_nan,
     help="To the best of a group. Default: 0.8; 0.15 less within a minute.",
 )
 @selection_options
@@ -249,7 +249,7 @@ def _write_groups(groups: Sequence[Sequence[Similar]], form: Format) -> None:
     if form == "table":
         common = _common_folder([p.score for _, p in numbered])
         shown = [
-            (i, _below(common, p.score), p.score.value, f"{p.similarity:.0%}") for i, p in numbered
+            (i, _below(common, p.score), p.score.value, percent(p.similarity)) for i, p in numbered
         ]
         if shown:
             write_table(f"{common or '.'}: the same", ["Group", "Photo", "Score", "Alike"], shown)

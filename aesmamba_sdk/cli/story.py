@@ -10,7 +10,7 @@ from typing import Any
 
 from PIL import Image
 
-from aesmamba_sdk.cli.output import console, write_table
+from aesmamba_sdk.cli.output import console, percent, write_table
 from aesmamba_sdk.cli.personalize import describe
 from aesmamba_sdk.cli.sample_photos import Taste, write_photos, write_ratings, write_trip
 from aesmamba_sdk.errors import SetupError
@@ -66,7 +66,7 @@ def _score_album(sdk: AesMamba, album: Path) -> list[Score]:
     _chapter("1. What everyone likes", "aesmamba rank album")
     ranked = sdk.rank(album, attributes=True)
     rows: list[list[Any]] = [
-        [i, _name(s), s.value, "" if s.percentile is None else f"{s.percentile:.0%}"]
+        [i, _name(s), s.value, "" if s.percentile is None else percent(s.percentile)]
         for i, s in enumerate(ranked, 1)
     ]
     shown = [*rows[:_TOP], ["", "…", "", ""], *rows[-2:]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -12,22 +11,26 @@ from aesmamba_sdk.cli.output import (
     chosen_format,
     format_option,
     model_options,
+    percent,
     tell,
     write_records,
     write_table,
 )
-from aesmamba_sdk.cli.selection import no_photos, photo_progress, selection_options
+from aesmamba_sdk.cli.selection import PHOTO, no_photos, photo_progress, selection_options
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from aesmamba_sdk.photos import Selection
     from aesmamba_sdk.scores import ScoreFailure
 
 _COLUMNS = ("path", "score", "std", "doubt")
+_SOME_FAILED = 1
 
 
 @click.command()
 @click.argument("user")
-@click.argument("photos", nargs=-1, required=True, type=click.Path(path_type=Path, readable=False))
+@click.argument("photos", nargs=-1, required=True, type=PHOTO)
 @click.option("--count", type=click.IntRange(min=1), default=10, show_default=True)
 @selection_options
 @format_option
@@ -71,8 +74,8 @@ def suggest(
     if not found and not failures:
         tell(f"nothing to suggest: {user} has rated all these photos")
     if chosen_format(form) == "table":
-        rows = [[i, s.path, s.score, s.std, f"{s.doubt:.0%}"] for i, s in enumerate(found, 1)]
+        rows = [[i, s.path, s.score, s.std, percent(s.doubt)] for i, s in enumerate(found, 1)]
         write_table(f"for {user} to rate", ["#", "Photo", "Guess", "±", "Doubt left"], rows)
     else:
         write_records((vars(s) for s in found), chosen_format(form), _COLUMNS)
-    context.exit(1 if failures else 0)
+    context.exit(_SOME_FAILED if failures else 0)

@@ -183,7 +183,7 @@ class EmbeddingCache:
         return self._run(read)
 
     def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Work on the one connection, which no other thread has meanwhile.
+        """Do some work on the one connection, with no other thread on it.
 
         Where the file turns out to be damaged, the work is done once more on a new one.
         """

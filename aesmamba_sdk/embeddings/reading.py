@@ -19,7 +19,7 @@ class Read:
     Attributes:
         photo_id: identity of its pixels.
         image: its pixels; ``None`` where its feature is known from another file.
-        feature: in that case.
+        feature: the known one; ``None`` where ``image`` is given.
         seen: what the cache is to note of its file.
     """
 

@@ -74,7 +74,7 @@ def embed_photos(
     cache: EmbeddingCache,
     *,
     threads: int | None = None,
-    keep_all: bool = True,
+    keep_unnamed: bool = True,
 ) -> Iterator[Embedded]:
     """Features of photos, one outcome a source, in the order given; errors are outcomes too.
 
@@ -83,10 +83,10 @@ def embed_photos(
         encoder: called only for photos whose features are not cached.
         cache: read and filled.
         threads: that decode and encode; one per processor by default.
-        keep_all: fill the cache with features of photos in memory as well.
+        keep_unnamed: also keep features of photos that come from no file.
     """
     pool = ThreadPoolExecutor(threads or os.cpu_count(), "photos")
-    ahead = _Ahead(iter(sources), encoder, cache, pool, keep_all)
+    ahead = _Ahead(iter(sources), encoder, cache, pool, keep_unnamed)
     try:
         while (batch := ahead.next_batch()) is not None:
             yield from batch
@@ -108,10 +108,10 @@ class _Ahead:
         encoder: ImageEncoder,
         cache: EmbeddingCache,
         pool: ThreadPoolExecutor,
-        keep_all: bool,
+        keep_unnamed: bool,
     ) -> None:
         self._sources, self._encoder, self._cache, self._pool = sources, encoder, cache, pool
-        self._keep_all = keep_all
+        self._keep_unnamed = keep_unnamed
         self._batches: deque[_Batch] = deque()
         self._ended = False
         self._loaded = False
@@ -151,7 +151,19 @@ class _Ahead:
                 batch.encoding = self._pool.submit(self._finish, batch, alone=True)
 
     def _finish(self, batch: _Batch, *, alone: bool) -> list[Embedded]:
-        return _finish(batch, self._encoder, self._cache, alone=alone, keep_all=self._keep_all)
+        """Encode what was decoded; ``alone``: on this thread only."""
+        reads, errors = _decoded(batch)
+        features = {r.photo_id: r.feature for r in reads.values() if r.feature is not None}
+        decoded = [read.photo_id for read in reads.values() if read.feature is None]
+        if decoded:  # the same photo may be known from another file, or from the batch before
+            features |= self._cache.features(decoded, self._encoder.key)
+        fresh = _encode_missing(reads.values(), features, self._encoder, alone)
+        seen = [read.seen for read in reads.values() if read.seen is not None]
+        in_files = {there.photo_id for there in seen}
+        kept = {i: f for i, f in fresh.items() if self._keep_unnamed or i in in_files}
+        if kept or seen:
+            self._cache.remember(self._encoder.key, kept, seen)
+        return _outcomes(batch, reads, errors, features | fresh)
 
 
 def _start(
@@ -170,28 +182,24 @@ def _start(
     return batch
 
 
-def _finish(
-    batch: _Batch, encoder: ImageEncoder, cache: EmbeddingCache, *, alone: bool, keep_all: bool
-) -> list[Embedded]:
-    """Encode what was decoded; ``alone``: on this thread only."""
-    errors: dict[int, PhotoError] = {}
+def _decoded(batch: _Batch) -> tuple[dict[int, Read], dict[int, PhotoError]]:
+    """What was read, and why the rest could not be, by place in the batch."""
     reads: dict[int, Read] = {}
+    errors: dict[int, PhotoError] = {}
     for i, decoding in batch.decoding.items():
         try:
             reads[i] = decoding.result()
         except PhotoError as error:
             errors[i] = error
-    features = {r.photo_id: r.feature for r in reads.values() if r.feature is not None}
-    decoded = [read.photo_id for read in reads.values() if read.feature is None]
-    if decoded:  # the same photo may be known from another file, or from the batch before
-        features |= cache.features(decoded, encoder.key)
-    fresh = _encode_missing(reads.values(), features, encoder, alone)
-    seen = [read.seen for read in reads.values() if read.seen is not None]
-    in_files = {there.photo_id for there in seen}
-    kept = {i: feature for i, feature in fresh.items() if keep_all or i in in_files}
-    if kept or seen:
-        cache.remember(encoder.key, kept, seen)
-    features |= fresh
+    return reads, errors
+
+
+def _outcomes(
+    batch: _Batch,
+    reads: dict[int, Read],
+    errors: dict[int, PhotoError],
+    features: dict[str, Feature],
+) -> list[Embedded]:
     outcomes = []
     for i, (source, path) in enumerate(zip(batch.sources, batch.paths, strict=True)):
         if path in batch.known:

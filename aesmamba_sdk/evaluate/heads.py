@@ -87,14 +87,14 @@ def unrated(case: Case) -> Prediction:
 
 def affine(case: Case) -> Prediction:
     scores = case.fitted.scores
-    fit = Affine.fit(scores[case.support], case.ratings[case.support])
+    fit = Affine.fit(scores[case.support], case.ratings[case.support], case.scale.unit)
     return Prediction(fit(scores[case.query]))
 
 
 def residual_ridge(case: Case) -> Prediction:
     """Ridge regression of what the affine score leaves, its strength by leaving one out."""
     scores = case.fitted.scores
-    fit = Affine.fit(scores[case.support], case.ratings[case.support])
+    fit = Affine.fit(scores[case.support], case.ratings[case.support], case.scale.unit)
     rest = case.ratings[case.support] - fit(scores[case.support])
     spread = case.features.std(0) + 1e-6
     x = (case.features - case.features.mean(0)) / (spread * np.sqrt(case.features.shape[1]))
@@ -129,7 +129,7 @@ def oracle(case: Case) -> Prediction:
 
 def _auto(case: Case, base: Baseline) -> Prediction:
     scores, groups = base.scores[case.support], [str(row) for row in case.support]
-    head, _, _ = fit_auto(base.prior, case.said(base), scores, groups)
+    head, _, _ = fit_auto(base.prior, case.said(base), scores, groups, case.scale.unit)
     return case.predict(base, head)
 
 

@@ -43,8 +43,8 @@ def network_row(backbone: Backbone, method: Method, seed: int) -> Row:
             scorer = PersonalScorer(folder, backbone)
         features = _features(case, scorer)
         generic = case.shipped.scores[case.query].astype(np.float32)
-        _, deviations = scorer.judge(features, generic)
-        return Prediction(scorer.unclipped(features, generic), deviations.astype(np.float64))
+        scores, deviations = scorer.judge(features, generic)
+        return Prediction(scores.astype(np.float64), deviations.astype(np.float64))
 
     return row
 

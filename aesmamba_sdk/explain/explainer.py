@@ -79,7 +79,8 @@ def thin_evidence(scoring: Scoring) -> list[str]:
             "taste beyond it yet"
         )
     elif record.shots < _FEW_RATINGS:
-        known = f"{record.shots} ratings" if record.shots else "choices between photos"
+        counts = ((record.shots, "ratings"), (record.choices, "choices between photos"))
+        known = " and ".join(f"{count} {what}" for count, what in counts if count)
         notes.append(f"the taste of {scoring.user} is known from {known} alone: more would tell")
     if personal.reencodes:
         notes.append(

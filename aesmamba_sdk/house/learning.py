@@ -67,10 +67,10 @@ def personalize(
         )
     gathered.add_stored(house.ratings.list(person.name), house.telling(progress), house.known)
     if not gathered.ratings and not choices:
-        raise gathered.too_few(user)
+        raise gathered.too_few(user, 0)
     support = _support(house, gathered, shots, choices, method, seed, progress)
     if support.too_small:
-        raise gathered.too_few(user)
+        raise gathered.too_few(user, len(support.ratings))
     version = house.models.next_version(person.name)
     place = _place(house, person.name, version)
     with new_version(place, keep=not dry_run) as folder:

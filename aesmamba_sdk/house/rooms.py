@@ -128,7 +128,7 @@ class House:
             encoder or self.backbone,
             self.embeddings,
             threads=self.threads,
-            keep_all=False,
+            keep_unnamed=False,
         )
 
     def telling(self, progress: Progress | None, encoder: ImageEncoder | None = None) -> Embed:

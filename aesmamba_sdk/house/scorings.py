@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from itertools import chain, tee
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -100,9 +99,12 @@ class Scorings:
         """Where a personal model lies; one that another computer made is fetched first."""
         folder = paths.personal_folder(self._house.home) / model.folder
         if not folder.is_dir() and (files := self._house.models.files(model.user, model.version)):
-            # Another process may be faster; its copy is the same.
-            with suppress(PersonalizeError), new_version(folder) as partial:
-                write_files(partial, files)
+            try:
+                with new_version(folder) as partial:
+                    write_files(partial, files)
+            except PersonalizeError:
+                if not folder.is_dir():  # another process may be faster; its copy is the same
+                    raise
         return folder
 
     def forget(self) -> None:

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 REFERENCE_FILE = "reference.safetensors"
 CONTENT_FILE = "content.safetensors"
-_LEARN_CONTENT = (
-    "learn it again with `python -m aesmamba_sdk.train.content`, or delete it and do without"
-)
 
 
 class Backbone:
@@ -160,7 +157,8 @@ class Backbone:
             raise CheckpointError(
                 f"{file} holds {features.shape[1:]} numbers a photo, the model keeps "
                 f"{self.config.encoder.described}: write it again with "
-                "`python -m aesmamba_sdk.train.reference`, or delete it and have no percentiles"
+                f"`python -m aesmamba_sdk.train.reference --model {self.folder}`, or delete it "
+                "and have no percentiles"
             )
         return features
 
@@ -170,19 +168,23 @@ class Backbone:
         ``None`` without the file.
 
         Raises:
-            CheckpointError: the file is damaged, or was learned with another encoder.
+            CheckpointError: the file cannot be read, or was learned with another encoder.
         """
         file = self.folder / CONTENT_FILE
         if not file.is_file():
             return None
+        remedy = (
+            f"learn it again with `python -m aesmamba_sdk.train.content --model {self.folder}`, "
+            "or delete it and do without"
+        )
         try:
             with safe_open(file, "numpy") as opened:
                 encoder = (opened.metadata() or {})["encoder"]
                 axes: Array = opened.get_tensor("axes").astype(np.float32)
         except (OSError, SafetensorError, KeyError) as error:
-            raise CheckpointError(f"{file} is damaged ({error}); {_LEARN_CONTENT}") from error
+            raise CheckpointError(f"{file} cannot be read ({error}); {remedy}") from error
         if encoder != self.encoder_hash:
-            raise CheckpointError(f"{file} was learned with another encoder; {_LEARN_CONTENT}")
+            raise CheckpointError(f"{file} was learned with another encoder; {remedy}")
         return axes
 
     @cached_property

@@ -43,7 +43,7 @@ def hold_out(
     evidence: Evidence,
     generic: NDArray[np.floating],
     groups: Sequence[str],
-    unit: float = 1.0,
+    unit: float,
 ) -> HeldOut:
     """Predict each rating from those of other groups.
 
@@ -84,7 +84,11 @@ def blend(posterior: Posterior, affine: Affine, trust: float, generic_center: fl
 
 
 def fit_auto(
-    prior: TastePrior, said: Observations, generic: NDArray[np.floating], groups: Sequence[str]
+    prior: TastePrior,
+    said: Observations,
+    generic: NDArray[np.floating],
+    groups: Sequence[str],
+    unit: float,
 ) -> tuple[Posterior, HeldOut, float]:
     """The blended head, the held-out predictions it was judged by, and the trust in it.
 
@@ -93,9 +97,10 @@ def fit_auto(
         said: ratings, one or more, and choices.
         generic: generic scores of the rated photos, (n,).
         groups: what each rated photo belongs with.
+        unit: what a step of 1-5 is on their scale.
     """
     evidence = Evidence(prior, said)
-    found = hold_out(evidence, generic, groups)
+    found = hold_out(evidence, generic, groups, unit)
     trust = trust_in(found, evidence)
-    affine = Affine.fit(generic.astype(np.float64), said.ratings)
+    affine = Affine.fit(generic.astype(np.float64), said.ratings, unit)
     return blend(evidence.posterior(), affine, trust, prior.generic_center), found, trust

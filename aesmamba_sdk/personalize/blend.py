@@ -36,7 +36,7 @@ class Affine:
     centre: float
 
     @classmethod
-    def fit(cls, generic: Vector, ratings: Vector, unit: float = 1.0) -> Affine:
+    def fit(cls, generic: Vector, ratings: Vector, unit: float) -> Affine:
         """From generic scores and ratings of the same photos; one is enough.
 
         Args:
@@ -51,7 +51,7 @@ class Affine:
 
     @staticmethod
     def held_out(
-        generic: Vector, ratings: Vector, members: NDArray[np.intp], unit: float = 1.0
+        generic: Vector, ratings: Vector, members: NDArray[np.intp], unit: float
     ) -> Vector:
         """Each photo by the map that :meth:`fit` makes of the photos of other groups.
 

@@ -90,7 +90,7 @@ class FineTuner:
         generic: Vector,
         ratings: Vector,
         groups: Sequence[str],
-        unit: float = 1.0,
+        unit: float,
     ) -> HeldOut:
         """Predict every rating from the others, and choose how long to train.
 

@@ -136,6 +136,7 @@ def fit_personal(
         shots=count,
         seed=seed,
         prompt=prompt,
+        choices=support.choices,
     )
     fitted = Fitted(record, Evaluation())
     if method in REACH_OF:

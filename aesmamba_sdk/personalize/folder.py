@@ -43,6 +43,7 @@ class PersonalRecord:
         trust: weight (0-1) of what the head or the network adds.
         std: standard deviation of a rating from the score; a head knows it photo by photo.
         shots: ratings learned from.
+        choices: choices between two photos learned from.
         seed: of the training.
         prompt: what was read of the person.
     """
@@ -56,6 +57,7 @@ class PersonalRecord:
     shots: int
     seed: int
     prompt: str
+    choices: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,21 +86,21 @@ def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
         if keep:
             _settle(partial)
             partial.rename(target)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise _unwritten(partial, target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
 def _settle(folder: Path) -> None:
-    """Have files on the disk before their folder counts: the database, which names it, is."""
+    """Write files through to the disk: the database that will name their folder is as well."""
     for file in folder.rglob("*"):
         if file.is_file():
             with file.open("rb+") as stream:
                 os.fsync(stream.fileno())
 
 
-def _unwritten(partial: Path, target: Path, error: OSError) -> PersonalizeError:
+def _unwritten(partial: Path, target: Path, error: Exception) -> PersonalizeError:
     if target.is_dir():
         return PersonalizeError(
             f"{target.name} of this user was written by another run meanwhile; "
@@ -111,7 +113,7 @@ def _unwritten(partial: Path, target: Path, error: OSError) -> PersonalizeError:
             code="personalize_conflict",
         )
     return PersonalizeError(
-        f"{target} cannot be written: {error.strerror or error}", code="personal_model_unwritable"
+        f"{target} cannot be written: {error}", code="personal_model_unwritable"
     )
 
 

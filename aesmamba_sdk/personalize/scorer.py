@@ -85,20 +85,13 @@ class PersonalScorer:
         unknown = np.full(len(generic), self.record.std, np.float32)
         return self.unclipped(features, generic).astype(np.float32), unknown
 
-    def scores(self, features: Array, generic: Array) -> Array:
-        """Personal scores (n,), clipped to the scale.
+    def unclipped(self, features: Array, generic: Array) -> Vector:
+        """Personal scores (n,), past the ends of the scale as well.
 
         Args:
             features: this person's f_v, (n, d).
             generic: the backbone's value of the same photos, (n,).
         """
-        scale = self.backbone.config.scale
-        scores = self.unclipped(features, generic)
-        clipped: Array = scores.clip(scale.low, scale.high).astype(np.float32)
-        return clipped
-
-    def unclipped(self, features: Array, generic: Array) -> Vector:
-        """As :meth:`scores`, past the ends of the scale as well."""
         if self.head is not None:
             return self.head.scores(features, generic)
         record = self.record

@@ -58,6 +58,10 @@ class Gathered:
 
         A photo whose features are known needs no file: it may have moved. Others are read again.
         """
+        for rating in stored:  # what a photo belongs with stays known, as in the store
+            again = self.ratings.get(rating.photo_id)
+            if again is not None and not again.group:
+                self.ratings[rating.photo_id] = replace(again, group=rating.group)
         earlier = [rating for rating in stored if rating.photo_id not in self.ratings]
         features = known([rating.photo_id for rating in earlier])
         unknown = [rating for rating in earlier if rating.photo_id not in features]
@@ -71,13 +75,12 @@ class Gathered:
                 self.ratings[rating.photo_id] = rating
                 self.features[rating.photo_id] = features[rating.photo_id]
 
-    def too_few(self, user: str) -> PersonalizeError:
+    def too_few(self, user: str, count: int) -> PersonalizeError:
         """The error of there being too few ratings to learn from."""
-        count = len(self.ratings) or "no"
         first = f" First problem: {self.problems[0]}" if self.problems else ""
         return PersonalizeError(
-            f"{user!r} has {count} usable rating(s): rate at least {MINIMUM_SHOTS} photos, better "
-            f"10 or more.{first}",
+            f"{user!r} has {count or 'no'} usable rating(s): rate at least {MINIMUM_SHOTS} photos, "
+            f"better 10 or more.{first}",
             code="too_few_ratings",
         )
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import os
 import stat
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,6 +121,7 @@ def _check_kind(path: str) -> None:
 @contextmanager
 def _named(name: str) -> Iterator[None]:
     """Whatever a decoder raises on hostile bytes becomes a PhotoError with the photo's name."""
+    outer = sys.exception()
     try:
         yield
     except PhotoError:
@@ -135,18 +137,21 @@ def _named(name: str) -> Iterator[None]:
             code="photo_too_large",
         ) from error
     except MemoryError as error:
-        _let_go(error)
+        _let_go(error, outer)
         raise PhotoError(f"{name} does not fit in memory", code="photo_too_large") from error
     except Exception as error:
-        _let_go(error)
+        _let_go(error, outer)
         raise PhotoError(
             f"{name} is damaged or cut short: {_reason(error)}", code="photo_truncated"
         ) from error
 
 
-def _let_go(error: BaseException | None) -> None:
-    """Free the pixels in the frames that an error came through: it may be kept for long."""
-    while error is not None:
+def _let_go(error: BaseException | None, outer: BaseException | None) -> None:
+    """Free the pixels in the frames that an error came through: it may be kept for long.
+
+    The frames of ``outer``, which the caller was handling before, are the caller's.
+    """
+    while error is not None and error is not outer:
         traceback.clear_frames(error.__traceback__)
         error = error.__context__
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from numbers import Real
@@ -159,9 +159,9 @@ class RatingStore:
         found: dict[str, bytes] = {}
         columns = RatedFeatureRow.photo_id, RatedFeatureRow.data
         with self._database.read() as session:
-            for start in range(0, len(photo_ids), _MOST_VARIABLES):
-                part = RatedFeatureRow.photo_id.in_(photo_ids[start : start + _MOST_VARIABLES])
-                chosen = select(*columns).where(part, RatedFeatureRow.encoder == encoder)
+            for part in _in_parts(photo_ids):
+                one = RatedFeatureRow.photo_id.in_(part)
+                chosen = select(*columns).where(one, RatedFeatureRow.encoder == encoder)
                 found |= dict(session.execute(chosen).all())
         return found
 
@@ -222,7 +222,9 @@ def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) ->
     latest = {rating.photo_id: rating for rating in ratings}
     columns = RatingRow.photo_id, RatingRow.group_name
     known = select(*columns).where(RatingRow.user_id == user.id, RatingRow.group_name != "")
-    groups = {photo_id: group for photo_id, group in session.execute(known) if photo_id in latest}
+    groups: dict[str, str] = {}
+    for part in _in_parts(latest):
+        groups |= dict(session.execute(known.where(RatingRow.photo_id.in_(part))).all())
     delete_ratings(session, user, latest)
     rows = [_columns(rating) | {"user_id": user.id} for rating in latest.values()]
     for row in rows:
@@ -230,6 +232,12 @@ def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) ->
     if rows:
         session.execute(insert(RatingRow), rows)
     return len(rows)
+
+
+def _in_parts(photo_ids: Iterable[str]) -> Iterator[Sequence[str]]:
+    ids = tuple(photo_ids)
+    for start in range(0, len(ids), _MOST_VARIABLES):
+        yield ids[start : start + _MOST_VARIABLES]
 
 
 def delete_ratings(session: Session, user: UserRow, photo_ids: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.ratings.rated import RatingProblem
-from aesmamba_sdk.ratings.table import read_lines
+from aesmamba_sdk.ratings.table import read_rows
 
 Choice = tuple[Path, Path]
 """The photo that was preferred, and the one it was preferred to."""
@@ -41,10 +41,9 @@ def read_choices(table: Path) -> list[Choice]:
 
 def _csv_rows(table: Path) -> Iterator[Mapping[str, Any]]:
     problems: list[RatingProblem] = []
-    lines = read_lines(table, problems)
-    columns = [name.strip().lower() for name in next(lines, ("", []))[1]]
-    for _, cells in lines:
-        yield dict(zip(columns, cells, strict=False))
+    _, rows = read_rows(table, problems, str.lower)
+    for _, row in rows:
+        yield row
     for problem in problems:  # of choices none is left out: one that is lost may turn a taste round
         raise RatingsError(f"{table}: {problem.where}: {problem.message}", code="choices_invalid")
 

@@ -19,7 +19,7 @@ from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.photos import EVERYTHING, EXTENSIONS, Selection, iter_photos
 from aesmamba_sdk.ratings.metadata import read_metadata
 from aesmamba_sdk.ratings.rated import RatedPhoto, RatedPhotos, RatingProblem
-from aesmamba_sdk.ratings.table import capped, read_lines
+from aesmamba_sdk.ratings.table import capped, read_rows
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
 from aesmamba_sdk.xmp.choices import Picks, Rejects
 
@@ -139,8 +139,7 @@ def _star_folders(source: Path, selection: Selection) -> Iterator[RatedPhoto]:
 def _csv_rows(
     table: Path, problems: list[RatingProblem]
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    rows = read_lines(table, problems)
-    columns = [_column(name) for name in next(rows, ("", []))[1]]
+    columns, rows = read_rows(table, problems, lambda name: _KNOWN.get(name.lower(), name))
     for kind, names in (("photo", FILE_COLUMNS), ("score", SCORE_COLUMNS)):
         if not set(names) & set(columns):
             found = capped(", ".join(columns)) or "no header"
@@ -148,20 +147,7 @@ def _csv_rows(
                 f"{table} has no {kind} column: found {found}; expected one of {', '.join(names)}",
                 code="ratings_columns",
             )
-    for where, cells in rows:
-        if any(cells[len(columns) :]):
-            message = (
-                f"{len(cells)} cells for {len(columns)} columns: write 4.5, or put what holds a "
-                'comma in quotes, as "4,5"'
-            )
-            problems.append(RatingProblem(where, message))
-        else:
-            yield where, dict(zip(columns, cells, strict=False))
-
-
-def _column(name: str) -> str:
-    """The column in our spelling, whatever its case."""
-    return _KNOWN.get(name.strip().lower(), name.strip())
+    return rows
 
 
 def _json_rows(table: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -201,10 +187,10 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
     name = next((row[c] for c in FILE_COLUMNS if row.get(c)), None)
     if not isinstance(name, str):
         raise ValueError("no photo is named")
-    if "\n" in name:
-        raise ValueError(f"{reprlib.repr(name)} goes over lines: its quotes do not match")
     path = table.parent / name.strip()
     if not os.path.isfile(path):  # noqa: PTH113 -- no error where a name is too long for one
+        if "\n" in name:
+            raise ValueError(f"{reprlib.repr(name)} goes over lines: its quotes do not match")
         raise ValueError(f"{capped(str(path))} does not exist")
     scale = _parse_scale(row["scale"]) if row.get("scale") else scale
     score = _on_scale("score", next((row[c] for c in SCORE_COLUMNS if c in row), None), scale)

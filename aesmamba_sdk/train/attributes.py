@@ -46,10 +46,8 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
     start_from_aesthetic(model, names)
     crops = [_embed_crops(model, photos, size, seed + i) for i in range(_CROPS)]
     features = torch.stack([embed(model, photos, size), *crops])  # (views, photos, inputs)
-    aesthetic = attribute_head(model, "aesthetic")
     with torch.no_grad():
-        read = aesthetic.read(features).double()
-        scores = aesthetic.rate(read.float()).double().squeeze(-1)  # (views, photos)
+        read, scores = _read_and_rate(attribute_head(model, "aesthetic"), features)
     for name in names:
         target = photos.scores[:, model.config.attributes.index(name)].double()
         shrink, unseen = choose_shrinkage(read, scores, target, seed)
@@ -60,7 +58,7 @@ def adapt_heads(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> None
 
 
 @dataclass(frozen=True)
-class Seen:
+class RefiningSet:
     """What heads are refined to.
 
     Attributes:
@@ -76,7 +74,7 @@ class Seen:
     mirrored: Tensor
 
 
-def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> Seen:
+def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> RefiningSet:
     """All photos and their mirror images, and some ruined ones, whose scores are lowered."""
     generator = torch.Generator().manual_seed(seed)
 
@@ -90,12 +88,13 @@ def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) ->
     mirrored, _ = _embed_views(model, photos, lambda x, s: (resize(x, size).flip(3), s))
     weights = torch.ones(len(photos) + len(some))
     weights[len(photos) :] = _RUINED_WEIGHT
-    seen = torch.cat([whole, features]), torch.cat([photos.scores, scores])
-    return Seen(*seen, weights, mirrored)
+    return RefiningSet(
+        torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights, mirrored
+    )
 
 
 @torch.no_grad()
-def refine_heads(model: AesMamba, seen: Seen) -> None:
+def refine_heads(model: AesMamba, refining: RefiningSet) -> None:
     """GIAA: add to each pretrained head what it misses, by a linear term in what it reads.
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
@@ -105,14 +104,15 @@ def refine_heads(model: AesMamba, seen: Seen) -> None:
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
-        target = seen.scores[:, model.config.attributes.index(name)].double()
-        (read, found), mirrored = (_heard(head, x) for x in (seen.features, seen.mirrored))
-        term = fit_term(read[None], found[None], target, _REFINED, seen.weights, mirrored)
+        target = refining.scores[:, model.config.attributes.index(name)].double()
+        read, scores = _read_and_rate(head, refining.features)
+        mirrored = _read_and_rate(head, refining.mirrored)
+        term = fit_term(read[None], scores[None], target, _REFINED, refining.weights, mirrored)
         _write_term(head, term, read)
 
 
-def _heard(head: AttributeHead, features: Tensor) -> tuple[Tensor, Tensor]:
-    """What a head makes of features, (n, inputs), and its scores, (n,)."""
+def _read_and_rate(head: AttributeHead, features: Tensor) -> tuple[Tensor, Tensor]:
+    """What a head makes of features, (..., inputs), and its scores, (...)."""
     read = head.read(features).double()
     return read, head.rate(read.float()).double().squeeze(-1)
 
@@ -164,10 +164,10 @@ def fit_term(
     weighted = z.T * w
     gram, product = weighted @ z + penalty, weighted @ rest
     if mirrored is not None:
-        count_mirrored = len(mirrored[0])
-        moved = (mirrored[0] - flat[:count_mirrored]) / (deviation + 1e-6)
+        m = len(mirrored[0])
+        moved = (mirrored[0] - flat[:m]) / (deviation + 1e-6)
         gram += _UNMOVED * moved.T @ moved
-        product -= _UNMOVED * slope * moved.T @ (mirrored[1] - x[:count_mirrored])
+        product -= _UNMOVED * slope * moved.T @ (mirrored[1] - x[:m])
     weight = torch.linalg.solve(gram, product) / (deviation + 1e-6)
     return Term(slope, weight, intercept - float(mean @ weight))
 

@@ -237,8 +237,8 @@ def main() -> None:
     )
     labelled = para("rest", cache, size)
     with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-        seen = whole_and_ruined(model, photos, size, seed)
-    refine_heads(model, seen)
+        refining = whole_and_ruined(model, photos, size, seed)
+    refine_heads(model, refining)
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)
     test = para("test", cache, size)

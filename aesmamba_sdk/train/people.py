@@ -20,6 +20,7 @@ from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
+from aesmamba_sdk.train.datasets.images import UNUSABLE
 from aesmamba_sdk.train.datasets.oasis import GROUPS
 
 
@@ -91,7 +92,7 @@ def people_group(
         dataset.samples, embed_photos(images, backbone, cache), strict=True
     ):
         if embedded.feature is None:
-            raise DatasetError(f"{sample.row}: {embedded.error}", code="dataset_photo")
+            raise DatasetError(f"{sample.row}: {embedded.error}", code=UNUSABLE)
         features.append(embedded.feature)
         if progress is not None:
             progress(f"photos of {dataset.name}", len(features), len(dataset))

@@ -125,8 +125,9 @@ def train(
     devices = devices or open_devices()
     arguments = recipe.arguments or task.arguments
     with devices.first_before_others():
-        _claim(recipe, arguments.seed)
+        _claim(recipe, arguments.seed)  # before all photos are decoded
         data, examples, held_out = _examples(recipe, task, arguments, progress)
+        _claim(recipe, arguments.seed, len(data) - examples.skipped)
     model, begun_from = build(
         recipe.start,
         task,
@@ -224,10 +225,11 @@ def _terms(recipe: Recipe, data: Dataset) -> str:
     return f"see the terms of {data.name}, which it was trained on"
 
 
-def _claim(recipe: Recipe, seed: int) -> None:
+def _claim(recipe: Recipe, seed: int, photos: int | None = None) -> None:
     """Let ``out`` be this recipe's; how long and how fast it trains may change.
 
-    The seed may not: it drew the validation photos, and others would have been learned from.
+    The seed may not, nor the number of photos once it is known: the validation photos were drawn by
+    both, and others would have been learned from.
     """
     wanted: dict[str, Any] = {
         key: str(value)
@@ -235,6 +237,8 @@ def _claim(recipe: Recipe, seed: int) -> None:
         if key not in ("out", "cache", "name", "license", "arguments")
     }
     wanted["seed"] = str(seed)
+    if photos is not None:
+        wanted["number_of_photos"] = str(photos)
     file = recipe.out / _RUN_FILE
     recipe.out.mkdir(parents=True, exist_ok=True)
     learned = (recipe.out / CHECKPOINT_FILE).is_file() or (recipe.out / MODEL_FOLDER).is_dir()

@@ -100,7 +100,8 @@ def gather(
         cache: where decoded photos are kept.
         side: photos are squashed to side x side pixels.
         progress: is told how many photos are decoded.
-        attributes: to learn; by default all that the task learns and somebody scored.
+        attributes: to learn; by default all that the task learns and somebody scored, of photos
+            that can be used.
         skip_unusable: go on without photos that are missing or unreadable.
 
     Raises:
@@ -109,9 +110,15 @@ def gather(
     _check_scales(dataset)
     if task.variant == "P":
         _check_people(dataset)
-    attributes = attributes or _scored(task, dataset)
-    columns = [dataset.attributes.index(name) for name in attributes]
+    if attributes is None:
+        _scored(task, dataset)  # what is missing is told before all photos are decoded
     usable, photos = dataset.usable(cache, side, progress, skip=skip_unusable)
+    if task.variant == "P" and not usable.ratings:
+        raise DatasetError(
+            f"no photo of {dataset.name} that people rated can be used; piaa needs some"
+        )
+    attributes = attributes or _scored(task, usable)  # perhaps others were of skipped photos alone
+    columns = [dataset.attributes.index(name) for name in attributes]
     if task.variant == "P":
         photos = _of_people(photos, usable, task.characters)
     if task.variant in "VM" and any(sample.votes.get(_VALUE) for sample in usable.samples):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 from collections.abc import Iterator
@@ -40,10 +39,11 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         SetupError: the address is no address of this computer, or the port is taken.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # On Windows SO_REUSEADDR would let another program listen on the port as well.
+    ours_alone = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
     # Told to be TCP, or asyncio would not turn off Nagle's wait, 40 ms an answer.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        if os.name == "posix":  # elsewhere it would let two programs listen on one port
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, ours_alone, 1)
         try:
             listener.bind((host, port))
             listener.listen(128)

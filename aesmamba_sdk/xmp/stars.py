@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
@@ -15,6 +15,8 @@ DEFAULT_BOUNDS: dict[StarRule, tuple[float, ...]] = {
     "cuts": (1.5, 2.5, 3.5, 4.5),
 }
 """Where 2, 3, 4 and 5 stars begin: percent of the photos that score lower, or scores on 1-5."""
+_PERCENTAGES = (0.0, 100.0)
+_FINITE = (-sys.float_info.max, sys.float_info.max)
 
 
 def checked_bounds(rule: StarRule, bounds: Sequence[float]) -> tuple[float, ...]:
@@ -24,20 +26,16 @@ def checked_bounds(rule: StarRule, bounds: Sequence[float]) -> tuple[float, ...]
         XmpError: they are not.
     """
     given = tuple(bounds)
-    rising = all(low < high for low, high in pairwise(given))
-    shares = rule == "quantiles"
-    if len(given) != 4 or not rising or not all(_is_bound(b, shares) for b in given):
-        within = " from 0 to 100" if shares else ""
+    rising = all(bound < following for bound, following in pairwise(given))
+    low, high = _PERCENTAGES if rule == "quantiles" else _FINITE
+    if len(given) != 4 or not rising or not low <= given[0] <= given[-1] <= high:
+        within = " from 0 to 100" if rule == "quantiles" else ""
         raise XmpError(
             f"star bounds {', '.join(f'{b:g}' for b in given)}: give four ascending numbers"
             f"{within}, where 2, 3, 4 and 5 stars begin",
             code="star_bounds",
         )
     return given
-
-
-def _is_bound(bound: float, share: bool) -> bool:
-    return 0 <= bound <= 100 if share else math.isfinite(bound)
 
 
 def star_giver(

@@ -258,7 +258,7 @@ def test_an_image_that_cannot_be_loaded_is_an_outcome_too(cache):
 def test_features_of_photos_in_memory_are_kept_only_if_that_is_asked(tmp_path, cache):
     path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
     sources = [toy.photo(0.5, 1), path, toy.photo(0.5, 2), path.read_bytes()]
-    ids = [o.photo_id for o in embed_photos(sources, encoder, cache, keep_all=False)]
+    ids = [o.photo_id for o in embed_photos(sources, encoder, cache, keep_unnamed=False)]
     assert set(cache.features(ids, encoder.key)) == {ids[1]}
     list(embed_photos(sources, encoder, cache))
     assert set(cache.features(ids, encoder.key)) == set(ids)

@@ -318,3 +318,15 @@ def test_on_any_scale_a_person_is_believed_alike(tmp_path, photos, table, scale)
             trusts.append(report.trust)
     np.testing.assert_allclose(spreads[1], spreads[0], rtol=0.02)
     assert trusts[1] == pytest.approx(trusts[0], abs=0.02)
+
+
+def test_what_photos_belong_with_counts_in_the_run_that_rates_them_again(sdk, table):
+    sdk.users.add("alice")
+    plain = sdk.personalize("alice", table)
+    text = table.read_text().splitlines()
+    grouped = [f"{line},shot {i // 4}" for i, line in enumerate(text[1:])]
+    table.write_text("\n".join([f"{text[0]},group", *grouped]) + "\n")
+    together = sdk.personalize("alice", table)
+    assert together.mae != plain.mae
+    table.write_text("\n".join(text) + "\n")
+    assert sdk.personalize("alice", table).mae == together.mae

@@ -158,12 +158,12 @@ def test_auto_is_the_head_where_it_predicts_and_the_affine_score_where_it_does_n
     known = prior(width=8, features=12)
     features, generic, design, ratings, _ = person(known, 40, noise=0.3)
     groups = [str(i) for i in range(40)]
-    head, found, trust = fit_auto(known, Observations.of(design, ratings), generic, groups)
+    head, found, trust = fit_auto(known, Observations.of(design, ratings), generic, groups, 1.0)
     assert trust > 0.9
     assert np.abs(found.personal - ratings).mean() < np.abs(found.affine - ratings).mean()
     # Someone whose taste is the opposite of what the head believes, whatever it is told.
     stubborn = 3 + 0.2 * generic + np.random.default_rng(0).normal(size=40)
-    _, _, less = fit_auto(known, Observations.of(design, stubborn), generic, groups)
+    _, _, less = fit_auto(known, Observations.of(design, stubborn), generic, groups, 1.0)
     assert less < trust
     assert head.predict(design)[0].shape == features.shape[:1]
 
@@ -182,10 +182,10 @@ def test_the_affine_map_leaves_out_what_fit_would_not_see():
     rng = np.random.default_rng(3)
     generic, ratings = rng.normal(3, 0.5, 9), rng.uniform(1, 5, 9)
     members = np.array([0, 0, 1, 2, 3, 4, 5, 5, 5])
-    found = Affine.held_out(generic, ratings, members)
+    found = Affine.held_out(generic, ratings, members, 1.0)
     for i in range(9):
         kept = members != members[i]
-        expected = Affine.fit(generic[kept], ratings[kept])(generic[i : i + 1])
+        expected = Affine.fit(generic[kept], ratings[kept], 1.0)(generic[i : i + 1])
         assert found[i] == pytest.approx(expected[0])
 
 

@@ -49,16 +49,16 @@ class TestAffine:
         generic = rng.normal(3, 0.7, 5000)
         ratings = 0.5 + 1.4 * generic + rng.normal(0, 0.5, 5000)
         slope, offset = np.polyfit(generic, ratings, 1)
-        fitted = Affine.fit(generic, ratings)(np.array([0.0, 1.0]))
+        fitted = Affine.fit(generic, ratings, 1.0)(np.array([0.0, 1.0]))
         assert fitted == pytest.approx([offset, offset + slope], abs=0.01)
 
     def test_one_rating_moves_a_third_of_the_way(self):
-        affine = Affine.fit(np.array([3.0]), np.array([4.5]))
+        affine = Affine.fit(np.array([3.0]), np.array([4.5]), 1.0)
         assert affine(np.array([3.0, 4.0])) == pytest.approx([3.5, 4.5])
 
     def test_the_order_of_photos_is_never_turned_round(self):
         generic = np.linspace(1, 5, 50)
-        assert Affine.fit(generic, 6 - generic).slope > 0
+        assert Affine.fit(generic, 6 - generic, 1.0).slope > 0
 
 
 class TestTrust:
@@ -96,7 +96,7 @@ def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, method
     unseen = support(backbone, [likes_light] * 40, seed=1)
     images = [unseen.load(i) for i in range(40)]
     generic = backbone.scores(unseen.features)[:, 0]
-    personal = scorer.scores(scorer(images), generic)
+    personal = scorer.unclipped(scorer(images), generic)
     assert np.corrcoef(personal, unseen.ratings)[0, 1] > 0.6
     assert np.abs(personal - unseen.ratings).mean() < np.abs(generic - unseen.ratings).mean()
     assert scorer.reencodes == reencodes
@@ -104,7 +104,7 @@ def test_a_taste_is_learned_and_holds_on_other_photos(backbone, tmp_path, method
 
     fast = PersonalScorer(tmp_path, Backbone(backbone.folder, backbone.device, "bfloat16"))
     assert fast.key not in (scorer.key, backbone.key)
-    assert np.corrcoef(fast.scores(fast(images), generic), personal)[0, 1] > 0.99
+    assert np.corrcoef(fast.unclipped(fast(images), generic), personal)[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("config", [toy.CONFIG, toy.READS_DEVIATIONS])
@@ -161,7 +161,7 @@ def test_the_same_seed_gives_the_same_model(backbone, tmp_path, method):
         fit_personal(tmp_path / name, backbone, rated, "", method=method, seed=3)
     one, two = (PersonalScorer(tmp_path / n, backbone) for n in "ab")
     assert one.record == two.record
-    assert np.array_equal(*(s.scores(rated.features, rated.ratings) for s in (one, two)))
+    assert np.array_equal(*(s.unclipped(rated.features, rated.ratings) for s in (one, two)))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_without_evidence_the_generic_order_is_kept(backbone, tmp_path, ratings,
     assert fitted.evaluation.srcc is None
     unseen = support(backbone, [3.0] * 30, seed=2)
     generic = backbone.scores(unseen.features)[:, 0]
-    personal = PersonalScorer(tmp_path, backbone).scores(unseen.features, generic)
+    personal = PersonalScorer(tmp_path, backbone).unclipped(unseen.features, generic)
     assert np.array_equal(np.argsort(personal, kind="stable"), np.argsort(generic, kind="stable"))
 
 
@@ -212,7 +212,7 @@ from aesmamba_sdk.paths import user_folder
 from aesmamba_sdk.personalize.scorer import PersonalScorer
 backbone = Backbone(Path({str(toy_model)!r}), torch.device("cpu"))
 x = np.ones((2, 36), np.float32)
-PersonalScorer(Path({str(tmp_path)!r}), backbone).scores(x, x[:, 0])
+PersonalScorer(Path({str(tmp_path)!r}), backbone).unclipped(x, x[:, 0])
 assert not {{"peft", "transformers"}} & set(sys.modules), "heavy imports"
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -156,6 +156,21 @@ def test_the_error_of_a_damaged_photo_does_not_hold_its_pixels():
     assert images() == before
 
 
+def test_the_error_of_a_damaged_photo_leaves_alone_what_its_caller_is_handling():
+    def fail():
+        needed = "by a debugger"
+        raise ValueError(needed)
+
+    data = encoded(gradient(400, 300))
+    try:
+        fail()
+    except ValueError as handled:
+        with pytest.raises(PhotoError):
+            load_photo(data[: len(data) // 2])
+        frame = handled.__traceback__.tb_next.tb_frame
+    assert frame.f_locals.get("needed") == "by a debugger"
+
+
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "JPEG2000", "PCX", "TGA"])
 def test_pictures_of_no_format_of_photos_are_not_opened_whatever_they_are_called(tmp_path, kind):
     file = tmp_path / "a.jpg"

@@ -27,6 +27,8 @@ def test_photos_are_named_relative_to_the_table(tmp_path, name, content):
         ("a.csv", "better,worse\na.jpg,a.jpg\n", "choice 1: better 'a.jpg' and worse 'a.jpg'"),
         ("a.csv", "first,second\na.jpg,b.jpg\n", "choice 1: better '' and worse ''"),
         ("a.csv", 'better,worse\na.jpg,"b.jpg\n', "line 2: quotes do not match"),
+        ("a.csv", '"better,worse\na.jpg,b.jpg\n', "line 1: quotes do not match"),
+        ("a.csv", "better,worse\nbeach, left.jpg,b.jpg\n", "line 2: 3 cells for 2 columns"),
         ("a.json", "{}", "must hold a list"),
         ("a.json", "{", "is not valid JSON"),
         ("missing.csv", None, "missing.csv cannot be read"),

@@ -78,7 +78,7 @@ def test_a_decimal_comma_that_parts_a_score_in_two_is_reported(folder):
     assert [r.path.name for r in rated.items] == ["b.jpg"]
     (problem,) = rated.problems
     assert problem.where == "ratings.csv line 2"
-    assert problem.message.startswith("3 cells for 2 columns: write 4.5")
+    assert problem.message.startswith("3 cells for 2 columns: put")
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
     before = predict(model, unseen, 32)
     features = embed(model, photos, 32)
     attributes.refine_heads(
-        model, attributes.Seen(features, photos.scores, torch.ones(128), features)
+        model, attributes.RefiningSet(features, photos.scores, torch.ones(128), features)
     )
     after = predict(model, unseen, 32)
     for i in range(2):
@@ -118,15 +118,15 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
 
 def test_heads_see_some_photos_ruined(model):
     photos = made_photos(130, 0)
-    seen = attributes.whole_and_ruined(model, photos, 32, seed=0)
-    assert seen.features.shape == (130 + 11, 576), "every twelfth"
-    assert (seen.weights[:130] == 1).all()
-    assert (seen.weights[130:] < 1).all()
-    assert torch.equal(seen.scores[:130], photos.scores)
-    assert (seen.scores[130:] < photos.scores[::12]).all()
-    torch.testing.assert_close(seen.features[:130], embed(model, photos, 32))
+    refining = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    assert refining.features.shape == (130 + 11, 576), "every twelfth"
+    assert (refining.weights[:130] == 1).all()
+    assert (refining.weights[130:] < 1).all()
+    assert torch.equal(refining.scores[:130], photos.scores)
+    assert (refining.scores[130:] < photos.scores[::12]).all()
+    torch.testing.assert_close(refining.features[:130], embed(model, photos, 32))
     flipped = dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
-    torch.testing.assert_close(seen.mirrored, embed(model, flipped, 32))
+    torch.testing.assert_close(refining.mirrored, embed(model, flipped, 32))
 
 
 def test_what_mirroring_changes_is_trusted_less_than_what_it_leaves():

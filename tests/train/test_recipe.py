@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -233,6 +234,29 @@ def test_another_seed_in_the_same_folder_is_refused(bright, toy_model, tmp_path)
     assert run(1).model.is_dir(), "as earlier versions wrote it"
 
 
+def test_another_number_of_photos_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
+    """As of another seed: a photo that was repaired changes which ones validate."""
+    photo, out = bright / "7.png", tmp_path / "run"
+    whole = photo.read_bytes()
+    photo.unlink()
+
+    def run():
+        arguments = made_runs.arguments("giaa", epochs=0)
+        recipe = made_runs.recipe("giaa", bright, toy_model, out, arguments=arguments)
+        return train(dataclasses.replace(recipe, skip_unusable=True))
+
+    run()
+    photo.write_bytes(whole)
+    assert run().skipped == 1
+    shutil.rmtree(out / "cache")
+    with pytest.raises(SetupError, match="its number_of_photos is 119, not 120"):
+        run()
+    file = out / "run.json"
+    before = {k: v for k, v in json.loads(file.read_text()).items() if k != "number_of_photos"}
+    file.write_text(json.dumps(before))
+    assert run().model.is_dir(), "as earlier versions wrote it"
+
+
 @pytest.mark.parametrize("task", ["giaa", "miaa", "piaa"])
 def test_a_run_goes_on_without_photos_that_cannot_be_used(
     task, bright, captioned, opinionated, toy_model, tmp_path
@@ -250,6 +274,29 @@ def test_a_run_goes_on_without_photos_that_cannot_be_used(
     assert outcome.skipped == 2
     if task != "piaa":
         assert outcome.examples + outcome.held_out == 118
+
+
+def test_an_attribute_that_only_skipped_photos_have_is_not_learned(tmp_path):
+    made_runs.colours(tmp_path, 3)
+    rows = [("0.png", 1, 2, 3), ("1.png", 2, "", 4), ("2.png", 3, "", 5)]
+    made_runs.table(tmp_path, ["image", "score", "color", "light"], rows)
+    dataset = read_dataset("folder", tmp_path)
+    assert gather(TASKS["fiaa"], dataset, tmp_path, 8).attributes == ("aesthetic", "color", "light")
+    (tmp_path / "0.png").unlink()
+    examples = gather(TASKS["fiaa"], dataset, tmp_path / "anew", 8, skip_unusable=True)
+    assert examples.attributes == ("aesthetic", "light")
+    assert examples.photos.scores.tolist() == [[2, 4], [3, 5]]
+
+
+def test_people_whose_photos_are_all_skipped_teach_nothing(opinionated, tmp_path):
+    dataset = read_dataset("folder", opinionated)
+    few = tuple(rating for rating in dataset.ratings if rating.sample == 0)
+    (opinionated / dataset.samples[0].image).unlink()
+    with pytest.raises(DatasetError, match="no photo of opinionated-train that people rated can"):
+        gather(
+            TASKS["piaa"], dataclasses.replace(dataset, ratings=few), tmp_path, 8,
+            skip_unusable=True,
+        )  # fmt: skip
 
 
 def test_ratings_stay_with_their_photos_where_others_are_skipped(opinionated, tmp_path):

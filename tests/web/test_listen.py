@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import socket
-from types import SimpleNamespace
 
 import pytest
 
 from aesmamba_sdk.errors import SetupError
-from aesmamba_sdk.web import listen
 from aesmamba_sdk.web.listen import bound, url_of
 
 
@@ -22,9 +19,16 @@ def test_a_port_that_is_taken_is_named():
         assert caught.value.code == "port_unusable"
 
 
-@pytest.mark.parametrize("system", ["posix", "nt"])
-def test_a_port_is_taken_over_from_the_dead_only_where_the_living_keep_theirs(monkeypatch, system):
-    monkeypatch.setattr(listen, "os", SimpleNamespace(**{**vars(os), "name": system}))
+@pytest.mark.parametrize("exclusive", [None, socket.SO_KEEPALIVE])
+def test_a_port_is_taken_over_from_the_dead_only_where_the_living_keep_theirs(
+    monkeypatch, exclusive
+):
+    """Another option stands in for that of Windows, by which they do."""
+    monkeypatch.delattr(socket, "SO_EXCLUSIVEADDRUSE", raising=False)
+    if exclusive is not None:
+        monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", exclusive, raising=False)
     with bound("127.0.0.1", 0) as listener:
-        reused = listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
-    assert bool(reused) is (system == "posix")
+        options = (socket.SO_REUSEADDR, socket.SO_KEEPALIVE)
+        reused, kept = (listener.getsockopt(socket.SOL_SOCKET, option) for option in options)
+    assert bool(reused) is (exclusive is None)
+    assert bool(kept) is (exclusive is not None)

@@ -170,7 +170,8 @@ class Dataset:
             skip: go on without those, if any are left.
 
         Raises:
-            DatasetError: there are others, and they are not to be skipped; it names them.
+            DatasetError: there are others, and they are not to be skipped or are all there is; it
+                names the first of them.
         """
         rows = [row for row in range(len(self)) if row not in unusable]
         if len(rows) == len(self) or (skip and rows):
@@ -178,9 +179,10 @@ class Dataset:
         named = list(unusable.values())[:_NAMED]
         if len(unusable) > _NAMED:
             named.append(f"and {len(unusable) - _NAMED} more")
+        advice = "repair some" if skip else "repair them, or go on without them (--skip-unusable)"
         raise DatasetError(
-            f"{len(unusable)} of {len(self)} photos of {self.name} cannot be used; repair them, or "
-            "go on without them (--skip-unusable):\n" + "\n".join(named),
+            f"{len(unusable)} of {len(self)} photos of {self.name} cannot be used; {advice}: "
+            + "; ".join(named),
             code=UNUSABLE,
         )
 
@@ -193,7 +195,7 @@ class Dataset:
             progress: is told ``"photos"``, how many are decoded, and of how many.
 
         Raises:
-            DatasetError: photos are missing or unreadable; it names them.
+            DatasetError: photos are missing or unreadable; it names the first of them.
         """
         return self.usable(cache, side, progress)[1]
 
@@ -212,6 +214,8 @@ class Dataset:
         pixels, unusable = self._decoded(cache, side, progress, retry=not skip)
         rows = self.usable_rows(unusable, skip=skip)
         photos = PhotoSet(tuple(s.image for s in self.samples), pixels, self.scores())
+        if len(rows) == len(self):
+            return self, photos
         return self.subset(rows), photos.subset(rows)
 
     def _decoded(

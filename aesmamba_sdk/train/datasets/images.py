@@ -44,7 +44,7 @@ class Images:
         """
         try:
             return load_photo(self._file(name) or self._read(name, row)).image
-        except (PhotoError, zipfile.BadZipFile) as error:
+        except PhotoError as error:
             raise DatasetError(
                 f"{row}: the photo {name} cannot be used: {error}; expected a readable image",
                 code=UNUSABLE,
@@ -80,7 +80,15 @@ class Images:
                 code=UNUSABLE,
             )
         archive, member = found[0]
-        return self._archives[archive].read(member)
+        try:
+            return self._archives[archive].read(member)
+        except Exception as error:  # damaged, cut short, encrypted: zipfile has no name for all
+            reason = str(error) or type(error).__name__
+            raise DatasetError(
+                f"{row}: the photo {name} cannot be read from {archive}: {reason}; expected a "
+                "readable member",
+                code=UNUSABLE,
+            ) from error
 
     def _index(self) -> dict[str, list[tuple[Path, str]]]:
         """Members by their whole paths and by every end of these."""

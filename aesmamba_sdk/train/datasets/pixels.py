@@ -54,13 +54,20 @@ def decoded(
         if not unusable:
             listed.unlink(missing_ok=True)
             return np.load(partial.replace(file), mmap_mode="r"), {}
-        listed.write_text(json.dumps(unusable, indent=1) + "\n", encoding="utf-8")
+        _write(listed, unusable)
     return np.load(partial, mmap_mode="r"), unusable
 
 
 def _read(listed: Path) -> dict[int, str]:
     found = json.loads(listed.read_text(encoding="utf-8")) if listed.is_file() else {}
     return {int(row): why for row, why in found.items()}
+
+
+def _write(listed: Path, unusable: dict[int, str]) -> None:
+    """Replace the list as a whole: one that was cut short would end every later run."""
+    partial = listed.with_suffix(".partial.json")
+    partial.write_text(json.dumps(unusable, indent=1) + "\n", encoding="utf-8")
+    partial.replace(listed)
 
 
 def _decode(

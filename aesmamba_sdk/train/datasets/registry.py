@@ -56,7 +56,9 @@ def read_dataset(
     if name not in READERS:
         raise DatasetError(f"there is no dataset {name!r}; expected {', '.join(READERS)}")
     if scale is None:
-        return replace(READERS[name](folder, split), reader=name)
-    if name != "folder":
+        found = READERS[name](folder, split)
+    elif name == "folder":
+        found = read_folder(folder, split, scale=scale)
+    else:
         raise DatasetError(f"{name} has a scale of its own; only a folder's can be declared")
-    return replace(read_folder(folder, split, scale=scale), reader=name)
+    return replace(found, reader=name)

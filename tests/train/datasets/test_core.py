@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 
 import numpy as np
 import pytest
@@ -122,7 +123,7 @@ def test_of_many_photos_that_cannot_be_used_some_are_named(tad66k):
     made.text(tad66k / "labels/merge/train.csv", "image,score", "a.jpg,1", *rows)
     message, _ = failure(tad66k)
     assert message.startswith("30 of 31 photos")
-    assert message.endswith("expected one such photo\nand 10 more")
+    assert message.endswith("expected one such photo; and 10 more")
 
 
 def test_a_dataset_goes_on_without_photos_that_cannot_be_used(gaps):
@@ -135,8 +136,9 @@ def test_a_dataset_goes_on_without_photos_that_cannot_be_used(gaps):
 
 def test_nothing_can_be_done_without_any_photo(gaps):
     (gaps / "TAD66K/c.jpg").unlink()
-    with pytest.raises(DatasetError, match="3 of 3 photos"):
+    with pytest.raises(DatasetError, match="3 of 3 photos") as caught:
         read_dataset("tad66k", gaps).usable(gaps / "cache", 4, skip=True)
+    assert "--skip-unusable" not in str(caught.value), "which is what was done"
 
 
 def test_photos_stay_skipped_until_all_are_asked_for(gaps):
@@ -195,6 +197,21 @@ def test_two_members_of_one_name_are_not_guessed_between(tad66k):
     (tad66k / "TAD66K/a.jpg").unlink()
     made.archive(tad66k / "photos.zip", "one/a.jpg", "two/a.jpg")
     assert "ambiguous: photos.zip:one/a.jpg, photos.zip:two/a.jpg" in failure(tad66k)[0]
+
+
+def test_a_damaged_member_of_an_archive_is_a_photo_that_cannot_be_used(tad66k):
+    (tad66k / "TAD66K/b.jpg").unlink()
+    file = tad66k / "photos.zip"
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as members:
+        members.writestr("b.jpg", made.jpeg(80))
+    packed = bytearray(file.read_bytes())
+    packed[30 + len("b.jpg")] = 0xFF  # its first block, behind header and name, is of no kind
+    file.write_bytes(packed)
+    message, code = failure(tad66k)
+    assert f"row 3: the photo b.jpg cannot be read from {file}: Error -3" in message
+    assert code == "dataset_photo"
+    photos = read_dataset("tad66k", tad66k).usable(tad66k / "cache", 4, skip=True)[1]
+    assert photos.names == ("a.jpg", "c.jpg")
 
 
 def test_a_damaged_archive_is_named(tad66k):
