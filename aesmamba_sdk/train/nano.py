@@ -50,11 +50,14 @@ none."""
 _STUDENT = replace(
     _TEACHER,
     optimizer="muon",
-    distillation=1.0,
-    features=1.0,
+    distillation=5.0,
+    features=20.0,
     soft_targets=6.0,
     softened=0.4,
 )
+"""Gradients decide, not losses: at weight 1 that of the teacher's features is 1/70, at the encoder's
+last stage, of that of the scores, of which much is noise of the batch, and that of its maps 1/1500.
+With more of both, the network ranks unseen photos better and knows more of what is in them."""
 
 
 @dataclass(frozen=True)
