@@ -55,9 +55,10 @@ _STUDENT = replace(
     soft_targets=6.0,
     softened=0.4,
 )
-"""Gradients decide, not losses: at weight 1 that of the teacher's features is 1/70, at the encoder's
-last stage, of that of the scores, of which much is noise of the batch, and that of its maps 1/1500.
-With more of both, the network ranks unseen photos better and knows more of what is in them."""
+"""Gradients decide, not losses: at weight 1 and the encoder's last stage, that of the teacher's
+features is 1/70 of that of the scores, of which much is noise of the batch, that of its maps
+1/1500. With more of both, the network ranks unseen photos better and knows more of what is in
+them."""
 
 
 @dataclass(frozen=True)
