@@ -263,6 +263,8 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
         TimeRemainingColumn(),
         console=console(errors=True),
         transient=True,
+        # On the same terminal, what is written goes above the bar; what goes to a file must not.
+        redirect_stdout=sys.stdout.isatty(),
     )
     with bar:
         tasks: dict[str, Any] = {}

@@ -42,6 +42,25 @@ def test_whoever_does_not_watch_gets_no_bar(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such terminals")
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "table"])
+def test_who_watches_the_bar_still_gets_the_scores_in_a_file(toy_model, tmp_path, form):
+    """As of ``aesmamba score photos > scores.jsonl`` in a shell: messages alone on the terminal."""
+    toy.write_photos(tmp_path / "photos", 3)
+    command = [sys.executable, "-c", COMMAND, "score", "--format", form, str(tmp_path / "photos")]
+    environment = os.environ | {"AESMAMBA_MODEL": str(toy_model), "TERM": "xterm"}
+    watching, terminal = os.openpty()
+    with (tmp_path / "scores").open("wb") as file:
+        subprocess.run(
+            command, env=environment, stdout=file, stderr=terminal, check=True, timeout=60
+        )
+    os.close(terminal)
+    os.close(watching)
+    written = (tmp_path / "scores").read_text(encoding="utf-8")
+    assert all(f"{i:03}.png" in written for i in range(3))
+    assert "\x1b" not in written
+
+
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent otherwise")
 def test_ctrl_c_ends_cleanly_and_keeps_what_is_done(toy_model, tmp_path):
     # More records than a pipe holds: the run waits to be read, and does not end before we stop it.
