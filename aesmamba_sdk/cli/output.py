@@ -257,11 +257,13 @@ def progress_bar() -> Iterator[Callable[[str, int, int], None]]:
     )
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    terminal = console(errors=True)
+    terminal.soft_wrap = True  # a record that is written above the bar stays one line
     bar = Progress(
         *columns,
         TextColumn("{task.fields[rate]}"),
         TimeRemainingColumn(),
-        console=console(errors=True),
+        console=terminal,
         transient=True,
         # On the same terminal, what is written goes above the bar; what goes to a file must not.
         redirect_stdout=sys.stdout.isatty(),

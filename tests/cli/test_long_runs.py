@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -59,6 +60,27 @@ def test_who_watches_the_bar_still_gets_the_scores_in_a_file(toy_model, tmp_path
     written = (tmp_path / "scores").read_text(encoding="utf-8")
     assert all(f"{i:03}.png" in written for i in range(3))
     assert "\x1b" not in written
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Windows has no such terminals")
+def test_records_stay_whole_above_the_bar_of_a_narrow_terminal(toy_model, tmp_path):
+    toy.write_photos(tmp_path / "photos", 3)
+    command = [sys.executable, "-c", COMMAND, "score", "--format", "jsonl", str(tmp_path)]
+    environment = os.environ | {"AESMAMBA_MODEL": str(toy_model), "TERM": "xterm", "COLUMNS": "40"}
+    watching, terminal = os.openpty()
+    with subprocess.Popen(command, env=environment, stdout=terminal, stderr=terminal) as run:
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal is an error
+            while part := os.read(watching, 65536):
+                shown += part
+    os.close(watching)
+    assert run.returncode == 0
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.decode()).replace("\r", "\n")
+    records = [line[line.index("{") :] for line in plain.split("\n") if '{"path"' in line]
+    assert [json.loads(record)["path"][-7:] for record in records] == [
+        f"{i:03}.png" for i in range(3)
+    ]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent otherwise")
