@@ -106,6 +106,13 @@ class RatingSession:
             if progress is not None:
                 progress("photos", done, 0)
         ids = self._sdk.embeddings.photo_ids(paths)
+        self.failures += [
+            ScoreFailure(
+                "photo_changed", f"{path} changed while it was read: start again to rate it"
+            )
+            for path in paths
+            if path not in ids
+        ]
         first = {ids[path]: path for path in reversed(paths) if path in ids}
         if not first:
             raise SetupError(

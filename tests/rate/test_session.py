@@ -118,3 +118,17 @@ def test_learning_that_fails_says_why_and_may_be_tried_again(session):
     assert (failed.state, failed.error.code) == ("failed", "too_few_ratings")
     session.rate(1, 5)
     assert learned(session).state == "done"
+
+
+def test_a_photo_that_changes_while_it_is_read_is_named(sdk, photos):
+    """As an export that is being written, or a file that its file system numbers anew."""
+    sdk.users.add("alice")
+
+    def touch(what, done, total):
+        if done == COUNT:
+            toy.photo(0.5, seed=77).resize((90, 60)).save(photos[3])
+
+    session = RatingSession(sdk, "alice", [str(photos[0].parent)], progress=touch)
+    assert len(session.photos) == COUNT - 1
+    assert [failure.code for failure in session.failures] == ["photo_changed"]
+    assert f"{photos[3]} changed" in session.failures[0].message
