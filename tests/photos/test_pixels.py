@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -48,12 +49,21 @@ def test_a_photo_takes_what_is_reckoned_for_it(monkeypatch, kind, mode, options)
         return reckoned[-1]
 
     monkeypatch.setattr(pixels, "check_size", noted)
-    give_back_freed_memory()
-    _PEAK.write_text("5")
-    before = _status("VmRSS")
-    load_photo(data)
     # 16 MiB for what does not grow with the photo, or only with its longer side.
-    assert _status("VmHWM") - before < 1.1 * reckoned[0] + 2**24
+    assert _least_taken(lambda: load_photo(data)) < 1.1 * reckoned[0] + 2**24
+
+
+def _least_taken(work: Callable[[], object]) -> int:
+    """Bytes that some work takes at its peak: what else goes on in the process only adds to it."""
+
+    def taken() -> int:
+        give_back_freed_memory()
+        _PEAK.write_text("5")
+        before = _status("VmRSS")
+        work()
+        return _status("VmHWM") - before
+
+    return min(taken() for _ in range(3))
 
 
 def _status(field: str) -> int:
