@@ -27,7 +27,7 @@ from aesmamba_sdk.cli.doctor import doctor
 from aesmamba_sdk.cli.evaluate import evaluate
 from aesmamba_sdk.cli.explain import explain
 from aesmamba_sdk.cli.model import model
-from aesmamba_sdk.cli.output import tell
+from aesmamba_sdk.cli.output import SOME_FAILED, tell
 from aesmamba_sdk.cli.personalize import personalize
 from aesmamba_sdk.cli.rate import rate
 from aesmamba_sdk.cli.ratings import ratings
@@ -40,7 +40,6 @@ from aesmamba_sdk.cli.user import user
 from aesmamba_sdk.errors import AesMambaError, PhotoError
 
 _DONE = 0
-_PHOTO_FAILED = 1
 _USAGE_OR_SETUP = 2
 _INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -60,7 +59,7 @@ class _Commands(click.Group):
                 sys.stdout.flush()  # a full disk is told now, not by the interpreter as it ends
         except AesMambaError as error:
             tell(f"Error: {error}")
-            context.exit(_PHOTO_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
+            context.exit(SOME_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
         except OSError as error:
             if error.errno == errno.EPIPE and (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
                 _drop(sys.stdout, sys.stderr)

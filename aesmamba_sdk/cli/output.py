@@ -29,6 +29,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 _DECIMALS = 4
 _PIPE_WIDTH = 100
+SOME_FAILED = 1
+"""Exit code where some or all photos failed."""
 CELL_MARGIN = 3  # of a table's columns: blanks and a line
 TEXT_WIDTH = 18  # of a table's columns, which words may need at least; longer ones are broken
 _REDRAWN = 0.1  # seconds: photos from the cache come faster than anyone can read
@@ -226,8 +228,10 @@ def visible(text: str) -> str:
     return _OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-def percent(share: float) -> str:
-    """Whole percent, of which only all are 100."""
+def percent(share: float | None) -> str:
+    """Whole percent, of which only all are 100; nothing of what is not known."""
+    if share is None:
+        return ""
     return f"{share if share >= 1 else min(share, 0.99):.0%}"
 
 

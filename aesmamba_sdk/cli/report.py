@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from aesmamba_sdk.cli.output import model_options, tell
+from aesmamba_sdk.cli.output import SOME_FAILED, model_options, tell
 from aesmamba_sdk.cli.selection import PHOTO, photo_progress, selection_options
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
-
-_SOME_FAILED = 1
 
 
 @click.command()
@@ -67,4 +65,4 @@ def report(
     for failure in written.failures:
         tell(f"skipped: {failure.message}")
     tell(f"{written.file}: {written.photos} photos, {written.size / 1e6:.1f} MB")
-    context.exit(_SOME_FAILED if written.failures else 0)
+    context.exit(SOME_FAILED if written.failures else 0)

@@ -17,6 +17,7 @@ from aesmamba_sdk.cli.actions import NO_ACTIONS, Actions, action_options
 from aesmamba_sdk.cli.cluster import Engine, engine_options, score_on_cluster
 from aesmamba_sdk.cli.output import (
     CELL_MARGIN,
+    SOME_FAILED,
     TEXT_WIDTH,
     Format,
     chosen_format,
@@ -48,7 +49,6 @@ CSV_COLUMNS = (
 )
 GROUP_COLUMNS = ("group", "similarity", *CSV_COLUMNS)
 _PHOTO = click.Path(readable=False)  # as elsewhere, but as text: it may be a URI
-_SOME_FAILED = 1
 _PHOTO_WIDTH = 24  # beside columns of attributes
 
 
@@ -163,7 +163,7 @@ def score(context: click.Context, request: _Request, engine: Engine) -> None:
     from aesmamba_sdk.culling import chosen
 
     if engine.name == "ray":
-        context.exit(0 if request.spread(engine) else _SOME_FAILED)
+        context.exit(0 if request.spread(engine) else SOME_FAILED)
     with request.open() as sdk, _Tally() as tally:
         scores = request.actions.watch(tally.count(request, sdk))
         kept = chosen(scores, min_score=request.actions.min_score, top=request.actions.top)
@@ -267,7 +267,7 @@ class _Tally:
 
     @property
     def exit_code(self) -> int:
-        return _SOME_FAILED if self.failed or self.undone else 0
+        return SOME_FAILED if self.failed or self.undone else 0
 
     def count(self, request: _Request, sdk: AesMamba) -> Iterator[Score]:
         """The scores that are asked for."""
@@ -311,7 +311,7 @@ def _write_table(scores: Sequence[Score], *, numbered: bool) -> None:
     rows = []
     for i, s in enumerate(good, 1):
         row: list[object] = [i] if numbered else []
-        row += [_below(common, s), s.value, _percent(s.percentile)]
+        row += [_below(common, s), s.value, percent(s.percentile)]
         row += [s.generic, s.std] if personal else []
         if below and s.attributes:
             row[columns.index("Photo")] = (_below(common, s), *_listed(s.attributes, room))
@@ -341,7 +341,3 @@ def _common_folder(scores: Sequence[Score]) -> str:
 
 def _below(folder: str, score: Score) -> str:
     return os.path.relpath(score.path or "", folder or ".")
-
-
-def _percent(share: float | None) -> str:
-    return "" if share is None else percent(share)

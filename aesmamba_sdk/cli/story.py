@@ -66,8 +66,7 @@ def _score_album(sdk: AesMamba, album: Path) -> list[Score]:
     _chapter("1. What everyone likes", "aesmamba rank album")
     ranked = sdk.rank(album, attributes=True)
     rows: list[list[Any]] = [
-        [i, _name(s), s.value, "" if s.percentile is None else percent(s.percentile)]
-        for i, s in enumerate(ranked, 1)
+        [i, _name(s), s.value, percent(s.percentile)] for i, s in enumerate(ranked, 1)
     ]
     shown = [*rows[:_TOP], ["", "…", "", ""], *rows[-2:]]
     write_table("", ["#", "Photo", f"Score ({ranked[0].scale})", "Percentile"], shown)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from aesmamba_sdk.cli.output import (
+    SOME_FAILED,
     Format,
     chosen_format,
     format_option,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from aesmamba_sdk.scores import ScoreFailure
 
 _COLUMNS = ("path", "score", "std", "doubt")
-_SOME_FAILED = 1
 
 
 @click.command()
@@ -78,4 +78,4 @@ def suggest(
         write_table(f"for {user} to rate", ["#", "Photo", "Guess", "±", "Doubt left"], rows)
     else:
         write_records((vars(s) for s in found), chosen_format(form), _COLUMNS)
-    context.exit(_SOME_FAILED if failures else 0)
+    context.exit(SOME_FAILED if failures else 0)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.paths import HOME_VARIABLE, ensure_private
 from aesmamba_sdk.photos import FileVersion, photo_version
+from aesmamba_sdk.sqlite import in_parts
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +40,6 @@ CREATE TABLE IF NOT EXISTS features (
 );
 """
 _SCHEMA_VERSION = 2
-_MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
 T = TypeVar("T")
 Feature = NDArray[np.float32]
@@ -174,8 +174,7 @@ class EmbeddingCache:
     def _select(self, query: str, keys: Sequence[str | bytes | int], *more: str) -> list[Any]:
         def read(connection: sqlite3.Connection) -> list[Any]:
             rows: list[Any] = []
-            for start in range(0, len(keys), _MOST_VARIABLES):
-                part = keys[start : start + _MOST_VARIABLES]
+            for part in in_parts(keys):
                 marks = ",".join("?" * len(part))
                 rows += connection.execute(query.format(marks), (*part, *more))
             return rows

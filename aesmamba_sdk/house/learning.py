@@ -66,8 +66,6 @@ def personalize(
             progress=progress,
         )
     gathered.add_stored(house.ratings.list(person.name), house.telling(progress), house.known)
-    if not gathered.ratings and not choices:
-        raise gathered.too_few(user, 0)
     support = _support(house, gathered, shots, choices, method, seed, progress)
     if support.too_small:
         raise gathered.too_few(user, len(support.ratings))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from numbers import Real
@@ -18,9 +18,9 @@ from aesmamba_sdk.paths import printable
 from aesmamba_sdk.profiles.database import Database
 from aesmamba_sdk.profiles.tables import RatedFeatureRow, RatingRow, UserRow, find_user
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
+from aesmamba_sdk.sqlite import in_parts
 
 _RATINGS = RatingRow.metadata.tables[RatingRow.__tablename__]
-_MOST_VARIABLES = 900  # SQLite's oldest limit on parameters of one statement is 999
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class RatingStore:
         found: dict[str, bytes] = {}
         columns = RatedFeatureRow.photo_id, RatedFeatureRow.data
         with self._database.read() as session:
-            for part in _in_parts(photo_ids):
+            for part in in_parts(photo_ids):
                 one = RatedFeatureRow.photo_id.in_(part)
                 chosen = select(*columns).where(one, RatedFeatureRow.encoder == encoder)
                 found |= dict(session.execute(chosen).all())
@@ -223,7 +223,7 @@ def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) ->
     columns = RatingRow.photo_id, RatingRow.group_name
     known = select(*columns).where(RatingRow.user_id == user.id, RatingRow.group_name != "")
     groups: dict[str, str] = {}
-    for part in _in_parts(latest):
+    for part in in_parts(latest):
         groups |= dict(session.execute(known.where(RatingRow.photo_id.in_(part))).all())
     delete_ratings(session, user, latest)
     rows = [_columns(rating) | {"user_id": user.id} for rating in latest.values()]
@@ -232,12 +232,6 @@ def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) ->
     if rows:
         session.execute(insert(RatingRow), rows)
     return len(rows)
-
-
-def _in_parts(photo_ids: Iterable[str]) -> Iterator[Sequence[str]]:
-    ids = tuple(photo_ids)
-    for start in range(0, len(ids), _MOST_VARIABLES):
-        yield ids[start : start + _MOST_VARIABLES]
 
 
 def delete_ratings(session: Session, user: UserRow, photo_ids: Iterable[str]) -> None:

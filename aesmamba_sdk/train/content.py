@@ -15,17 +15,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from aesmamba_sdk.model.backbone import Backbone, save_content
 from aesmamba_sdk.model.folder import load_model
 from aesmamba_sdk.train.judge import pooled
+from aesmamba_sdk.train.least_squares import LeastSquares
 from aesmamba_sdk.train.nano import imagenet, para
 from aesmamba_sdk.train.views import describe, score_all
 
 AXES = 128
 _SHRINK = 0.003
-"""Ridge penalty per photo on standardised numbers; thirty times as much makes no difference."""
+"""Of the ridge regression; thirty times as much makes no difference."""
 _EVERY = 4
 """Of PARA's training photos: 7,055 for 576 numbers."""
 
@@ -39,14 +40,15 @@ def content_axes(kept: Tensor, content: Tensor) -> Tensor:
         kept: (n, d) numbers a photo.
         content: (n, c) features of another network.
     """
-    x, y = kept.double(), content.double()
-    spread = x.std(0) + 1e-3
-    z, target = (x - x.mean(0)) / spread, y - y.mean(0)
-    penalty = _SHRINK * len(z) * torch.eye(z.shape[1], dtype=z.dtype)
-    weights = torch.linalg.solve(z.T @ z + penalty, z.T @ target)
+    spread = kept.std(0) + 1e-3
+    z = (kept - kept.mean(0)) / spread
+    fit, layer = LeastSquares(_SHRINK), nn.Linear(z.shape[1], content.shape[1])
+    fit.add(z, content)
+    fit.write(layer)
+    weights = layer.weight.detach().T
     _, _, directions = torch.linalg.svd(z @ weights, full_matrices=False)
-    axes: Tensor = (weights @ directions[:AXES].T) / spread[:, None]
-    return axes / ((x - x.mean(0)) @ axes).square().sum(1).mean().sqrt()
+    turned: Tensor = weights @ directions[:AXES].T
+    return turned / spread[:, None] / (z @ turned).square().sum(1).mean().sqrt()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,7 +14,7 @@ from aesmamba_sdk.cli.evaluate.options import (
     print_result,
     protocol_options,
 )
-from aesmamba_sdk.cli.output import progress_bar, tell
+from aesmamba_sdk.cli.output import SOME_FAILED, progress_bar, tell
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from aesmamba_sdk.runs import Progress
     from aesmamba_sdk.scores import Scale
     from aesmamba_sdk.train.datasets import Dataset
-
-_SOME_FAILED = 1
 
 
 @click.command()
@@ -74,7 +72,7 @@ def robustness(
         result.settings = {"model": sdk.backbone.id, "data": named, **result.settings, "seed": seed}
     print_result(result, form)
     if failed:
-        context.exit(_SOME_FAILED)
+        context.exit(SOME_FAILED)
 
 
 def _from_files(
