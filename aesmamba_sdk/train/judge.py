@@ -8,7 +8,7 @@ label of the whole photo does not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -102,12 +102,15 @@ class Panel(nn.Module):
     def forward(self, images: Tensor) -> View:
         """(batch, 3, H, W) in [0, 1] to the judge's view, its features and the network's.
 
-        The scores are those of the photo and its mirror image together: neither is worth more.
+        Scores and features are those of the photo and its mirror image together: neither is worth
+        more, and what the student learns to say of one it says of the other.
         """
+        mirrored = images.flip(3)
         view: View = self.judge(images)
-        scores = (view.scores + self.judge(images.flip(3)).scores) / 2
-        features = torch.cat([view.features, pooled(self.imagenet(images))], 1)
-        return replace(view, scores=scores, features=features)
+        other: View = self.judge(mirrored)
+        seen = pooled(self.imagenet(images)) + pooled(self.imagenet(mirrored))
+        features = torch.cat([view.features + other.features, seen], 1) / 2
+        return View(view.maps, (view.scores + other.scores) / 2, features)
 
 
 def pooled(maps: Mapping[int, Tensor]) -> Tensor:

@@ -43,21 +43,24 @@ def test_a_panel_adds_the_features_of_the_network_as_it_was():
     with torch.no_grad():
         learned.network.kernel_1.add_(0.1)
     images = torch.rand(3, 3, 64, 64)
-    view, alone = Panel(learned, unlearned)(images), learned(images)
-    torch.testing.assert_close(view.features[:, :4], alone.maps[32].mean((2, 3)))
-    torch.testing.assert_close(view.features[:, 4:], unlearned(images)[32].mean((2, 3)))
+    view = Panel(learned, unlearned)(images)
+    both = torch.cat([images, images.flip(3)])
+    expected = [network(both)[32].mean((2, 3)) for network in (learned.network, unlearned)]
+    for own, features in zip(view.features.split(4, dim=1), expected, strict=True):
+        torch.testing.assert_close(own, features.unflatten(0, (2, 3)).mean(0))
     assert not torch.allclose(view.features[:, :4], view.features[:, 4:])
 
 
-def test_a_panel_scores_a_photo_and_its_mirror_image_alike():
+def test_a_panel_sees_a_photo_and_its_mirror_image_alike():
     learned = judge()
     torch.nn.init.normal_(learned.head.weight)
     panel, images = Panel(learned, judge().network), torch.rand(3, 3, 64, 64)
-    seen, mirrored = panel(images).scores, panel(images.flip(3)).scores
-    torch.testing.assert_close(seen, mirrored, equal_nan=True)
+    seen, mirrored = panel(images), panel(images.flip(3))
+    torch.testing.assert_close(seen.scores, mirrored.scores, equal_nan=True)
+    torch.testing.assert_close(seen.features, mirrored.features)
     alone = learned(images).scores
     assert not torch.allclose(alone[:, 0], learned(images.flip(3)).scores[:, 0])
-    assert seen[:, 1].isnan().all()
+    assert seen.scores[:, 1].isnan().all()
 
 
 def test_the_whole_judge_learns(tmp_path):
