@@ -85,7 +85,7 @@ def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) ->
     some = photos.subset(range(0, len(photos), _RUINED_EVERY))
     features, scores = _embed_views(model, some, ruined)
     whole = embed(model, photos, size)
-    mirrored, _ = _embed_views(model, photos, lambda x, s: (resize(x, size).flip(3), s))
+    mirrored = embed(model, photos, size, mirrored=True)
     weights = torch.ones(len(photos) + len(some))
     weights[len(photos) :] = _RUINED_WEIGHT
     return RefiningSet(

@@ -105,12 +105,11 @@ class Panel(nn.Module):
         Scores and features are those of the photo and its mirror image together: neither is worth
         more, and what the student learns to say of one it says of the other.
         """
-        mirrored = images.flip(3)
         view: View = self.judge(images)
-        other: View = self.judge(mirrored)
-        seen = pooled(self.imagenet(images)) + pooled(self.imagenet(mirrored))
-        features = torch.cat([view.features + other.features, seen], 1) / 2
-        return View(view.maps, (view.scores + other.scores) / 2, features)
+        mirrored: View = self.judge(images.flip(3))
+        judged = (view.features + mirrored.features) / 2
+        features = torch.cat([judged, seen_both_ways(self.imagenet, images)], 1)
+        return View(view.maps, (view.scores + mirrored.scores) / 2, features)
 
 
 def pooled(maps: Mapping[int, Tensor]) -> Tensor:
@@ -144,3 +143,11 @@ class JudgeTrainer(Loop):
 
     def _attributes(self) -> tuple[str, ...]:
         return self.names
+
+
+def seen_both_ways(network: MobileNetV2, images: Tensor) -> Tensor:
+    """Pooled features of photos and their mirror images together, (batch, channels).
+
+    What is in a photo does not change in a mirror; what changes there is of no interest.
+    """
+    return (pooled(network(images)) + pooled(network(images.flip(3)))) / 2

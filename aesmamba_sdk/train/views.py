@@ -190,23 +190,29 @@ def score_all(
     return torch.cat(parts)
 
 
-def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
-    """What the heads read of every example's photo at size x size; each photo is seen once."""
-    return _see(model, model.embed, photos, size)
+def embed(model: AesMamba, photos: PhotoSet, size: int, *, mirrored: bool = False) -> Tensor:
+    """What the heads read of every example's photo at size x size; each photo is seen once.
+
+    Args:
+        mirrored: see the photos' mirror images.
+    """
+    return _see(model, model.embed, photos, size, mirrored)
 
 
-def describe(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
+def describe(model: AesMamba, photos: PhotoSet, size: int, *, mirrored: bool = False) -> Tensor:
     """As :func:`embed`, all that is kept of a photo, (examples, described)."""
-    return _see(model, model.encoder.describe, photos, size)
+    return _see(model, model.encoder.describe, photos, size, mirrored)
 
 
 @torch.inference_mode()
-def _see(model: AesMamba, look: Callable[[Tensor], Tensor], photos: PhotoSet, size: int) -> Tensor:
+def _see(
+    model: AesMamba, look: Callable[[Tensor], Tensor], photos: PhotoSet, size: int, mirrored: bool
+) -> Tensor:
     model.eval()
     once, index = photos.once()
 
     def see(pixels: Tensor) -> Tensor:
-        return look(normalize(pixels, model.config))
+        return look(normalize(pixels.flip(3) if mirrored else pixels, model.config))
 
     return score_all(see, once, size, device=_device(model))[index]
 

@@ -20,7 +20,7 @@ from aesmamba_sdk.train import attributes, nano
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.judge import Judge, mean_judge
 from aesmamba_sdk.train.teacher import MobileNetV2, _fused_convolution, _Layer, _pad_same
-from aesmamba_sdk.train.views import embed, predict, resize
+from aesmamba_sdk.train.views import describe, embed, predict, resize
 
 
 def made_photos(count: int, seed: int) -> PhotoSet:
@@ -125,8 +125,19 @@ def test_heads_see_some_photos_ruined(model):
     assert torch.equal(refining.scores[:130], photos.scores)
     assert (refining.scores[130:] < photos.scores[::12]).all()
     torch.testing.assert_close(refining.features[:130], embed(model, photos, 32))
-    flipped = dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
-    torch.testing.assert_close(refining.mirrored, embed(model, flipped, 32))
+    torch.testing.assert_close(refining.mirrored, embed(model, flipped(photos), 32))
+
+
+def test_a_mirrored_photo_is_its_pixels_the_other_way_round(model):
+    photos = made_photos(3, 0)
+    for look in (embed, describe):
+        seen = look(model, photos, 32, mirrored=True)
+        torch.testing.assert_close(seen, look(model, flipped(photos), 32))
+        assert not torch.allclose(seen, look(model, photos, 32))
+
+
+def flipped(photos):
+    return dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
 
 
 def test_what_mirroring_changes_is_trusted_less_than_what_it_leaves():
