@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile
@@ -21,6 +22,9 @@ _USUALLY_HELD = 4
 _BLOCK = 2**20
 """Bytes of a file that are decoded at a time, Pillow's own being 64 kB. Between two such pieces the
 interpreter's lock is taken: a hundred times a large photo, while another thread imports torch."""
+_LOADING = tuple(threading.Lock() for _ in range(64))
+"""Of somebody's images, each by its identity: Pillow opens them without reading their pixels, and
+two threads that then load the same one would read its file by turns, each some of it."""
 
 
 class Pixels(NamedTuple):
@@ -68,11 +72,14 @@ def load_pixels(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
 def pixels_of(image: Image.Image, name: str, side: int = MAX_SIDE) -> Pixels:
     """As :func:`load_pixels` of an image that is somebody else's: it keeps its size and stays open.
 
+    Several threads may be given the same one.
+
     Raises:
         PhotoError: it is empty or too large.
         Exception: whatever Pillow raises of one that it has yet to decode.
     """
-    with decoding.take(check_size(image.size, _bytes_of_pixel(image), name)):
+    loading = _LOADING[id(image) // 16 % len(_LOADING)]  # objects lie at multiples of 16
+    with decoding.take(check_size(image.size, _bytes_of_pixel(image), name)), loading:
         image.load()
         return Pixels(reduced(image, side), image.size, orientation_of(image))
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -86,3 +89,16 @@ def test_an_opened_jpeg_that_is_somebody_elses_is_not_reckoned_at_a_smaller_scal
     assert load_photo(data).width == 40
     with pytest.raises(PhotoError, match="needs"):
         load_photo(Image.open(io.BytesIO(data)))
+
+
+def test_threads_may_be_given_the_same_image_whose_pixels_have_not_been_read_yet():
+    class Slow(io.BytesIO):
+        def read(self, *size):
+            time.sleep(0.001)
+            return super().read(*size)
+
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (200, 300, 3), np.uint8))
+    data = encoded(noise)
+    with Image.open(Slow(data)) as image, ThreadPoolExecutor(4) as pool:
+        seen = {photo.photo_id for photo in pool.map(load_photo, [image] * 4)}
+    assert seen == {load_photo(data).photo_id}
