@@ -159,7 +159,8 @@ class AesMamba:
 
         Args:
             photos: a file or folder (searched recursively), or any photos as for :meth:`score`;
-                folders among them are searched as well.
+                folders among them are searched as well. They are asked for some batches ahead;
+                images and arrays are read before the next is, and may then be closed or reused.
             user: whose taste.
             users: several people's tastes in one pass: one score a photo and person, each photo's
                 together, people in this order.

@@ -75,6 +75,22 @@ def load_image(source: PhotoSource, side: int) -> Image.Image:
     return _load(source, side).image
 
 
+def own(source: PhotoSource) -> PhotoSource:
+    """The same photo, where its pixels are in memory as a small upright copy.
+
+    An image or array is its caller's, who may close it or fill it with the next photo before it
+    has been looked at. One that cannot be used stays as it is: why is told in its turn.
+    """
+    if isinstance(source, (str, os.PathLike, bytes)):
+        return source
+    try:
+        image = load_photo(source).image.copy()
+    except PhotoError:
+        return source
+    image.info = {}  # the copy is turned, and in sRGB
+    return image
+
+
 def _load(source: PhotoSource, side: int) -> Photo:
     if isinstance(source, (str, os.PathLike)):
         return _load_file(os.fspath(source), side)

@@ -100,11 +100,18 @@ def iter_photos(
 def expand(
     photos: str | os.PathLike[str] | Iterable[PhotoSource], selection: Selection = EVERYTHING
 ) -> Iterator[PhotoSource]:
-    """A file, a folder, or any mixture of photos and folders, to photos, as they are needed."""
+    """A file, a folder, or any mixture of photos and folders, to photos, as they are needed.
+
+    Images and arrays are copied before the next photo is asked for: see :func:`decode.own`.
+    """
     if isinstance(photos, (str, os.PathLike)):
         photos = [photos]
     for photo in photos:
-        if isinstance(photo, (str, os.PathLike)) and os.path.isdir(photo):  # noqa: PTH112
+        if not isinstance(photo, (str, os.PathLike)):
+            from aesmamba_sdk.photos.decode import own  # with Pillow
+
+            yield own(photo)
+        elif os.path.isdir(photo):  # noqa: PTH112
             yield from _walk(os.fspath(photo), selection)
         else:
             yield photo

@@ -41,6 +41,31 @@ def test_path_bytes_image_and_array_score_the_same(sdk, photos):
     assert len({sdk.score(source).value for source in sources}) == 1
 
 
+@pytest.mark.parametrize("user", [None, "anna"])  # whose model looks at photos a second time
+def test_images_and_arrays_may_be_closed_or_filled_anew_once_the_next_is_asked_for(
+    sdk, photos, table, user
+):
+    if user is not None:
+        sdk.users.add(user)
+        sdk.personalize(user, table, method="lora-stage")
+    array = np.empty((40, 60, 3), np.uint8)
+
+    def images():
+        for path in photos:
+            with Image.open(path) as image:
+                yield image
+
+    def frames():
+        for path in photos:
+            with Image.open(path) as image:
+                array[:] = np.asarray(image)
+            yield array
+
+    expected = [score.value for score in sdk.score_many(photos, user=user)]
+    assert [score.value for score in sdk.score_many(images(), user=user)] == expected
+    assert [score.value for score in sdk.score_many(frames(), user=user)] == expected
+
+
 def test_a_text_is_refused_where_nothing_was_learned_from_captions(sdk, photos):
     with pytest.raises(CheckpointError, match="not trained on captions") as caught:
         sdk.score(photos[0], text="so bright")

@@ -12,6 +12,7 @@ from PIL import Image, ImageCms
 
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.photos import MAX_SIDE, limits, load_image, load_photo
+from aesmamba_sdk.photos.decode import own
 from aesmamba_sdk.photos.pixels import load_pixels
 from tests.photos.pictures import close, encoded, gradient, stored
 
@@ -169,6 +170,20 @@ def test_the_error_of_a_damaged_photo_leaves_alone_what_its_caller_is_handling()
             load_photo(data[: len(data) // 2])
         frame = handled.__traceback__.tb_next.tb_frame
     assert frame.f_locals.get("needed") == "by a debugger"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "CMYK", "P", "LA", "F"])
+def test_the_copy_of_an_image_in_memory_is_the_same_photo(mode):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = gradient(600, 400).convert(mode)
+    image.info["exif"] = exif.tobytes()
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    image.info["icc_profile"] = profile.tobytes()
+    copy = own(image)
+    assert copy is not image
+    assert copy.size == (341, 512)
+    assert load_photo(copy).photo_id == load_photo(image).photo_id
 
 
 @pytest.mark.parametrize("kind", ["EPS", "ICO", "JPEG2000", "PCX", "TGA"])
