@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 
@@ -20,7 +20,7 @@ class Read:
         photo_id: identity of its pixels.
         image: its pixels; ``None`` where its feature is known from another file.
         feature: the known one; ``None`` where ``image`` is given.
-        seen: what the cache is to note of its file.
+        seen: what the cache is to note of its file, if that stayed as it is meanwhile.
     """
 
     photo_id: str
@@ -43,10 +43,13 @@ def read_photo(source: PhotoSource, cache: EmbeddingCache, encoder: str) -> Read
     mark = fingerprint(path, version)
     known = None if mark is None else cache.copy_of(mark, encoder)
     if known is not None:
-        photo_id, feature = known
-        return Read(photo_id, feature=feature, seen=Seen(path, version, photo_id, mark))
-    photo = load_photo(source)
-    return Read(photo.photo_id, photo.image, seen=Seen(path, version, photo.photo_id, mark))
+        read = Read(known[0], feature=known[1])
+    else:
+        photo = load_photo(source)
+        read = Read(photo.photo_id, photo.image)
+    if photo_version(path) != version:  # mark and version may be those of another photo
+        return read
+    return replace(read, seen=Seen(path, version, read.photo_id, mark))
 
 
 def path_of(source: PhotoSource) -> str | None:

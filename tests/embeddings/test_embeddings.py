@@ -84,6 +84,27 @@ def test_a_second_run_opens_no_photo(tmp_path, cache):
     assert not any(o.fresh for o in second)
 
 
+def test_what_takes_a_files_place_while_it_is_read_is_not_taken_for_its_copies(
+    tmp_path, cache, monkeypatch
+):
+    file, other = toy.write_photos(tmp_path / "photos", 2)
+    copy, moved = tmp_path / "copy.png", tmp_path / "moved.png"
+    shutil.copy(file, copy)
+    truth = load_photo(copy).photo_id
+
+    def replaced(source):
+        monkeypatch.undo()
+        file.rename(moved)
+        shutil.copy(other, file)
+        return load_photo(source)
+
+    monkeypatch.setattr(reading, "load_photo", replaced)
+    encoder = CountingEncoder()
+    list(embed_photos([file], encoder, cache))
+    outcomes = list(embed_photos([copy, moved, file], encoder, cache))
+    assert [outcome.photo_id for outcome in outcomes] == [truth, truth, load_photo(other).photo_id]
+
+
 def test_a_changed_file_is_read_again(tmp_path, cache):
     path, encoder = toy.write_photos(tmp_path / "p", 1)[0], CountingEncoder()
     before = next(embed_photos([path], encoder, cache))
