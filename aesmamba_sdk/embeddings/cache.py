@@ -210,6 +210,7 @@ class EmbeddingCache:
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
             ensure_private(self.file.parent)
+            _remove_orphans(self.file)
             self._connection = _prepared(self.file)
         return self._connection
 
@@ -221,8 +222,8 @@ class EmbeddingCache:
     def _start_anew(self) -> None:
         logger.warning("the embedding cache %s is damaged; starting a new one", self.file)
         self._disconnect()
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{self.file}{suffix}").unlink(missing_ok=True)
+        for there in (self.file, *_logs(self.file)):
+            there.unlink(missing_ok=True)
 
 
 def _key(path: str) -> bytes:
@@ -236,6 +237,19 @@ def _unchanged(path: bytes, size: int, mtime_ns: int, inode: int) -> bool:
         return False
     # Programs that put a new file in the old one's place may give it the old one's time.
     return version.inode == inode or not (version.inode and inode)
+
+
+def _logs(file: Path) -> list[Path]:
+    """What SQLite keeps beside a database."""
+    return [Path(f"{file}{suffix}") for suffix in ("-wal", "-shm")]
+
+
+def _remove_orphans(file: Path) -> None:
+    """Logs of a file that was deleted: a program that still has it open would lock others out."""
+    logs = [log for log in _logs(file) if log.exists()]
+    if not file.exists():  # looked for last: a file is there before its logs
+        for log in logs:
+            log.unlink(missing_ok=True)
 
 
 def _prepared(file: Path) -> sqlite3.Connection:

@@ -401,6 +401,30 @@ def test_two_connections_share_the_file(tmp_path):
     assert set(two.features(["a", "b"], "key")) == {"a"}
 
 
+def test_the_file_may_be_deleted_while_another_program_has_it_open(tmp_path):
+    file = tmp_path / "e.db"
+    script = (
+        "import sys; from pathlib import Path; import numpy as np\n"
+        "from aesmamba_sdk.embeddings.cache import EmbeddingCache\n"
+        "cache = EmbeddingCache(Path(sys.argv[1]))\n"
+        "cache.remember('key', {'a': np.ones(3, np.float32)})\n"
+        "print('open', flush=True); input()\n"
+        "print(*cache.features(['a', 'b'], 'key'))\n"
+    )
+    command = [sys.executable, "-c", script, str(file)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout.readline() == "open\n"
+        file.unlink()
+        cache = EmbeddingCache(file)
+        cache.remember("key", {"b": np.ones(3, np.float32)})
+        assert set(cache.features(["a", "b"], "key")) == {"b"}
+        assert other.communicate("\n")[0] == "a\n"
+    cache.close()
+    assert set(EmbeddingCache(file).features(["a", "b"], "key")) == {"b"}
+
+
 def test_more_keys_than_a_statement_can_hold(cache):
     many = {str(i): np.full(2, i, np.float32) for i in range(2500)}
     cache.remember("key", many)
