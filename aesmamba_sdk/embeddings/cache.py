@@ -81,7 +81,7 @@ class EmbeddingCache:
 
     def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of those paths whose files were seen before, here or under another name."""
-        keys = {_key(path): path for path in paths}
+        keys = _keys(paths)
         query = "SELECT path, size, mtime_ns, inode, photo_id FROM files WHERE path IN ({})"
         rows = self._select(query, list(keys))
         known = {keys[row[0]]: row[4] for row in rows if _unchanged(*row[:4])}
@@ -89,7 +89,7 @@ class EmbeddingCache:
 
     def known(self, paths: Sequence[str], encoder: str) -> dict[str, Known]:
         """As :meth:`photo_ids` and :meth:`features` of these; what has none is left out."""
-        keys = {_key(path): path for path in paths}
+        keys = _keys(paths)
         query = (
             "SELECT path, size, mtime_ns, inode, seen.photo_id, vector "
             "FROM (SELECT * FROM files WHERE path IN ({})) AS seen "
@@ -224,6 +224,17 @@ class EmbeddingCache:
         self._disconnect()
         for there in (self.file, *_logs(self.file)):
             there.unlink(missing_ok=True)
+
+
+def _keys(paths: Iterable[str]) -> dict[bytes, str]:
+    """Paths by their keys, without those that no file can have."""
+    keys: dict[bytes, str] = {}
+    for path in paths:
+        try:
+            keys[_key(path)] = path
+        except UnicodeEncodeError:  # half a letter, as other programs' JSON may hold it
+            continue
+    return keys
 
 
 def _key(path: str) -> bytes:

@@ -368,6 +368,15 @@ def test_a_file_name_that_is_not_text_is_cached(tmp_path, cache):
     assert encoder.shown == 1
 
 
+def test_a_path_that_no_file_can_have_is_an_outcome_among_others(tmp_path, cache):
+    (file,) = toy.write_photos(tmp_path / "photos", 1)
+    paths = ["half\ud800.png", "nul\0.png", str(file)]
+    for _ in range(2):
+        outcomes = list(embed_photos(paths, CountingEncoder(), cache))
+        assert [outcome.error is None for outcome in outcomes] == [False, False, True]
+        assert "half\ud800.png cannot be read" in str(outcomes[0].error)
+
+
 def test_a_damaged_cache_is_started_anew(tmp_path, caplog):
     file = tmp_path / "embeddings.db"
     file.write_bytes(b"this is no database" * 100)
