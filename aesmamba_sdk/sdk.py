@@ -147,7 +147,7 @@ class AesMamba:
 
     def score_many(
         self,
-        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        photos: PhotoSource | Iterable[PhotoSource],
         *,
         user: str | None = None,
         users: Sequence[str] | None = None,
@@ -158,9 +158,9 @@ class AesMamba:
         """Score photos as they stream in, in order; a bad photo becomes a score with ``error``.
 
         Args:
-            photos: a file or folder (searched recursively), or any photos as for :meth:`score`;
-                folders among them are searched as well. They are asked for some batches ahead;
-                images and arrays are read before the next is, and may then be closed or reused.
+            photos: a folder (searched recursively), a photo as for :meth:`score`, or any number of
+                both. They are asked for some batches ahead; images and arrays are read before the
+                next is, and may then be closed or reused.
             user: whose taste.
             users: several people's tastes in one pass: one score a photo and person, each photo's
                 together, people in this order.
@@ -185,7 +185,7 @@ class AesMamba:
 
     def rank(
         self,
-        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        photos: PhotoSource | Iterable[PhotoSource],
         *,
         user: str | None = None,
         top: int | None = None,
@@ -254,7 +254,7 @@ class AesMamba:
 
     def report(
         self,
-        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        photos: PhotoSource | Iterable[PhotoSource],
         file: str | os.PathLike[str],
         *,
         user: str | None = None,
@@ -429,7 +429,7 @@ class AesMamba:
     def suggest(
         self,
         user: str,
-        photos: str | os.PathLike[str] | Iterable[PhotoSource],
+        photos: PhotoSource | Iterable[PhotoSource],
         count: int = 10,
         selection: Selection = EVERYTHING,
         *,

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aesmamba_sdk.photos.formats import EXTENSIONS, RAW_EXTENSIONS
 
@@ -98,15 +98,13 @@ def iter_photos(
 
 
 def expand(
-    photos: str | os.PathLike[str] | Iterable[PhotoSource], selection: Selection = EVERYTHING
+    photos: PhotoSource | Iterable[PhotoSource], selection: Selection = EVERYTHING
 ) -> Iterator[PhotoSource]:
-    """A file, a folder, or any mixture of photos and folders, to photos, as they are needed.
+    """One photo, a folder, or any mixture of both, to photos, as they are needed.
 
     Images and arrays are copied before the next photo is asked for: see :func:`decode.own`.
     """
-    if isinstance(photos, (str, os.PathLike)):
-        photos = [photos]
-    for photo in photos:
+    for photo in _several(photos):
         if not isinstance(photo, (str, os.PathLike)):
             from aesmamba_sdk.photos.decode import own  # with Pillow
 
@@ -115,6 +113,15 @@ def expand(
             yield from _walk(os.fspath(photo), selection)
         else:
             yield photo
+
+
+def _several(photos: Any) -> Iterable[PhotoSource]:
+    """One photo as a list of one; bytes and arrays have items as well."""
+    is_bytes_or_path = isinstance(photos, (str, os.PathLike, bytes))
+    is_array = len(getattr(photos, "shape", ())) == 3
+    if is_bytes_or_path or is_array or not isinstance(photos, Iterable):
+        return [photos]
+    return photos
 
 
 def count_photos(paths: Iterable[str | os.PathLike[str]], selection: Selection = EVERYTHING) -> int:

@@ -41,6 +41,16 @@ def test_path_bytes_image_and_array_score_the_same(sdk, photos):
     assert len({sdk.score(source).value for source in sources}) == 1
 
 
+def test_one_photo_of_any_kind_may_stand_where_several_may(sdk, photos):
+    with Image.open(photos[0]) as image:
+        array = np.asarray(image)
+        sources = [photos[0], str(photos[0]), photos[0].read_bytes(), image, array]
+        found = [score.value for source in sources for score in sdk.score_many(source)]
+    assert found == [sdk.score(photos[0]).value] * 5
+    assert [score.value for score in sdk.score_many(np.stack([array] * 2))] == found[:2]
+    assert [score.error.code for score in sdk.score_many(None)] == ["photo_array"]
+
+
 @pytest.mark.parametrize("user", [None, "anna"])  # whose model looks at photos a second time
 def test_images_and_arrays_may_be_closed_or_filled_anew_once_the_next_is_asked_for(
     sdk, photos, table, user
