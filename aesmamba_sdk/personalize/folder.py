@@ -80,7 +80,10 @@ def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
     """
     ensure_private(target.parent.parent)
     ensure_private(target.parent)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    try:
+        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+    except OSError as error:
+        raise _unwritable(target, error) from error
     try:
         yield partial
         if keep:
@@ -112,6 +115,10 @@ def _unwritten(partial: Path, target: Path, error: Exception) -> PersonalizeErro
             f"{target.parent} was removed meanwhile, as is the person's model in it",
             code="personalize_conflict",
         )
+    return _unwritable(target, error)
+
+
+def _unwritable(target: Path, error: Exception) -> PersonalizeError:
     return PersonalizeError(
         f"{target} cannot be written: {error}", code="personal_model_unwritable"
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import tempfile
+
 import pytest
 
 from aesmamba_sdk.errors import PersonalizeError
-from aesmamba_sdk.personalize.folder import read_files, write_files
+from aesmamba_sdk.personalize.folder import new_version, read_files, write_files
 
 
 def test_files_come_back_as_they_were(tmp_path):
@@ -19,3 +23,15 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path, name):
     with pytest.raises(PersonalizeError, match="does not belong"):
         write_files(tmp_path / "folder", {name: b"x"})
     assert not (tmp_path / "escaped").exists()
+
+
+def test_a_disk_that_takes_no_version_is_told(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    place = tmp_path / "personal" / "alice" / "v0001"
+    told = r"v0001 cannot be written.*No space"
+    with pytest.raises(PersonalizeError, match=told) as caught, new_version(place):
+        pytest.fail("there is nowhere to write to")
+    assert caught.value.code == "personal_model_unwritable"
