@@ -459,6 +459,7 @@ class AesMamba:
 
         Raises:
             UserNotFoundError: no such user.
+            SetupError: all but the folder of their models was removed.
         """
         self._house.remove_user(name)
 

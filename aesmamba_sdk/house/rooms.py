@@ -155,8 +155,15 @@ class House:
         """See :meth:`aesmamba_sdk.AesMamba.remove_user`."""
         name = self.users.get(name).name  # as it is kept: folders are named by it
         self.users.remove(name)
-        shutil.rmtree(paths.user_folder(self.home, name), ignore_errors=True)
         self.scorings.forget()
+        folder = paths.user_folder(self.home, name)
+        shutil.rmtree(folder, ignore_errors=True)  # as much of it as can be
+        if folder.exists():
+            raise SetupError(
+                f"{name} was removed, but {folder} cannot be: delete it, since it holds what was "
+                "learned of them",
+                code="personal_folder_left",
+            )
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

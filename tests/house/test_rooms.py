@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import numpy as np
@@ -106,4 +107,19 @@ def test_removing_a_user_leaves_nothing_of_them(sdk, table, home):
     assert any((home / "personal").rglob("*.safetensors"))
     sdk.remove_user("alice")
     assert not any((home / "personal").rglob("*.safetensors"))
+    assert sdk.users.list() == []
+
+
+def test_what_cannot_be_removed_of_a_user_is_told(sdk, table, home, monkeypatch):
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    (folder,) = (home / "personal").iterdir()
+
+    def refuse(*_, **__):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(SetupError, match=folder.name) as caught:
+        sdk.remove_user("alice")
+    assert caught.value.code == "personal_folder_left"
     assert sdk.users.list() == []
