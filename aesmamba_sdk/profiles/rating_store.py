@@ -234,6 +234,23 @@ def write_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) ->
     return len(rows)
 
 
+def replace_ratings(session: Session, user: UserRow, ratings: Sequence[Rating]) -> None:
+    """Let ``ratings`` be all of ``user``'s.
+
+    What is kept of those photos that are in no file stays: nothing could tell it again.
+    """
+    columns = RatedFeatureRow.photo_id, RatedFeatureRow.encoder, RatedFeatureRow.data
+    features = session.execute(select(*columns).where(RatedFeatureRow.user_id == user.id)).all()
+    session.execute(delete(RatingRow).where(RatingRow.user_id == user.id))
+    write_ratings(session, user, ratings)
+    rated = {rating.photo_id for rating in ratings}
+    session.add_all(
+        RatedFeatureRow(user_id=user.id, photo_id=photo_id, encoder=encoder, data=data)
+        for photo_id, encoder, data in features
+        if photo_id in rated
+    )
+
+
 def delete_ratings(session: Session, user: UserRow, photo_ids: Iterable[str]) -> None:
     """Forget what ``user`` rated of ``photo_ids``."""
     doomed = [{"photo": photo_id} for photo_id in photo_ids]

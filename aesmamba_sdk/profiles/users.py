@@ -17,7 +17,7 @@ from aesmamba_sdk.errors import RatingsError, TraitError, UserError
 from aesmamba_sdk.profiles.database import Database
 from aesmamba_sdk.profiles.model_store import PersonalModel, personal_model, read_models
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
-from aesmamba_sdk.profiles.rating_store import Rating, read_ratings, write_ratings
+from aesmamba_sdk.profiles.rating_store import Rating, read_ratings, replace_ratings
 from aesmamba_sdk.profiles.tables import (
     ModelRow,
     RatingRow,
@@ -163,7 +163,8 @@ class Users:
             return _history(session, find_user(session, name))
 
     def export(self, name: str) -> dict[str, Any]:
-        """All that is kept of a person in strict JSON types, the weights of models excepted.
+        """All that is kept of a person in strict JSON types, but numbers that models work with:
+        the weights of personal ones, and features of photos that are in no file.
 
         Raises:
             UserNotFoundError: there is no such user.
@@ -194,7 +195,8 @@ class Users:
             record: the profile; Big Five scores are 1-10.
             name: another name than the record's.
             replace: take the place of an existing user of exactly that name: traits, history and
-                ratings become the record's, models stay.
+                ratings become the record's, models stay, and what is kept of rated photos that
+                are in no file.
 
         Raises:
             UserError: a field is missing, unknown or invalid, named by the message, or the name is
@@ -208,7 +210,7 @@ class Users:
             session.add_all(_trait_row(row, change) for change in profile.history)
             session.flush()
             _record_changes(session, row, _differences(profile))
-            write_ratings(session, row, profile.ratings)
+            replace_ratings(session, row, profile.ratings)
             return _describe_one(session, row)
 
 
@@ -300,14 +302,13 @@ def _checked_changes(traits: Mapping[str, Any], scale: Scale = BIG_FIVE_SCALE) -
 
 
 def _replaced(session: Session, profile: _Record) -> UserRow | None:
-    """The user whose place ``profile`` takes, without traits and ratings; ``None`` if none."""
+    """The user whose place ``profile`` takes, without traits; ``None`` if none."""
     exists = session.scalar(select(UserRow.id).where(UserRow.name == profile.name))
     if exists is None:
         return None
     row = find_user(session, profile.name, lock=True)
     row.created_at = profile.created_at
     session.execute(delete(TraitRow).where(TraitRow.user_id == row.id))
-    session.execute(delete(RatingRow).where(RatingRow.user_id == row.id))
     return row
 
 

@@ -6,6 +6,7 @@ import getpass
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -208,6 +209,18 @@ def test_an_existing_person_is_replaced_only_when_told(users, database):
     assert [change.name for change in users.history("alice")] == ["age"]
     with pytest.raises(UserError, match="exists already"):
         users.import_(profile, name="ALICE", replace=True)
+
+
+def test_photos_in_no_file_are_known_to_a_person_who_is_replaced(users, database):
+    """Nothing could tell their features again."""
+    users.add("alice")
+    store = RatingStore(database)
+    features = {"p1": b"seen", "p2": b"seen too"}
+    store.save("alice", [RATING, replace(RATING, photo_id="p2")], features=features, encoder="nano")
+    record = users.export("alice")
+    record["ratings"] = record["ratings"][:1]
+    users.import_(record, replace=True)
+    assert store.features(["p1", "p2"], "nano") == {"p1": b"seen"}
 
 
 @pytest.mark.parametrize(
