@@ -323,7 +323,7 @@ class AesMamba:
             choices: pairs of photos, the preferred one first; they count for this run, are not
                 kept, and suffice without ratings.
             method: one of ``personalize.methods.METHODS``; ``auto`` is chosen by the evidence.
-            seed: of everything random.
+            seed: of everything random, 0 to 2**32 - 1.
             dry_run: evaluate only; nothing is stored.
             progress: is told how far it is; to cancel, raise an exception in it: it comes back
                 to the caller, and the model from before still serves.
@@ -331,8 +331,8 @@ class AesMamba:
         Raises:
             UserNotFoundError: no such user.
             RatingsError: no usable ratings are there.
-            PersonalizeError: too few photos could be used, no such method, or another run for this
-                user won.
+            PersonalizeError: too few photos could be used, no such method or seed, or another run
+                for this user won.
         """
         from aesmamba_sdk.house.learning import personalize
 

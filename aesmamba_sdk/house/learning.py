@@ -26,6 +26,9 @@ from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.xmp.choices import Picks, Rejects
 
+_SEEDS = 2**32
+"""So many there are: from 0, as all that draws by them takes."""
+
 
 def personalize(
     house: House,
@@ -50,6 +53,10 @@ def personalize(
         )
     if shots is not None and shots < 0:
         raise PersonalizeError(f"shots={shots}: it counts ratings", code="too_few_ratings")
+    if not 0 <= seed < _SEEDS:
+        raise PersonalizeError(
+            f"seed={seed}: give a number from 0 to {_SEEDS - 1}", code="personalize_seed"
+        )
     started = time.monotonic()
     person = house.users.get(user)
     gathered = Gathered()

@@ -147,6 +147,8 @@ def test_no_ratings_is_an_error_that_says_what_to_do(sdk, tmp_path):
     [
         ({"method": "lara"}, "no method 'lara'; there are: auto, affine, bayes, lora"),
         ({"shots": -1}, "shots=-1"),
+        ({"seed": -1, "shots": 3}, "seed=-1: give a number from 0 to 4294967295"),
+        ({"seed": 2**64, "method": "lora"}, "seed=18446744073709551616: give"),
         ({"rejects": "highest"}, "rejects='highest' is none of: skip, lowest"),
     ],
 )

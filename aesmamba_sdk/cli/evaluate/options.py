@@ -21,9 +21,13 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 def protocol_options(command: Command) -> Command:
     """``--seed``, ``--format``, ``--model``, ``--device`` and ``--threads``."""
     command = format_option(model_options(command))
-    return click.option("--seed", default=42, show_default=True, help="Of everything random.")(
-        command
-    )
+    return click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        default=42,
+        show_default=True,
+        help="Of everything random.",
+    )(command)
 
 
 def format_option(command: Command) -> Command:
