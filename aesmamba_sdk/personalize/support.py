@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -160,13 +161,13 @@ def rating_of(
 
     Raises:
         PhotoError: the photo could not be used.
-        RatingsError: the score is not on its scale.
+        RatingsError: the score is no number on its scale.
     """
     if embedded.photo_id is None:
         assert embedded.error is not None
         raise embedded.error
-    if score not in scale:
-        raise RatingsError(f"the rating {score:g} is not on its scale of {scale}")
+    if not isinstance(score, Real) or score not in scale:  # texts cannot be compared with a scale
+        raise RatingsError(f"the rating {score!r} is not on its scale of {scale}")
     rated = RatedPhoto(Path(embedded.path or name), score, scale, {}, source, group)
     rating = _rating(rated, embedded.photo_id, datetime.now(UTC))
     return rating if embedded.path is not None else replace(rating, path=name)

@@ -22,8 +22,9 @@ def test_ratings_can_be_given_one_by_one_of_files_or_of_images_in_memory(sdk, ph
     kept = sdk.ratings.list("alice")
     assert [r.path for r in kept] == [str(photos[0]), *(p.name for p in photos[1:])]
     assert sdk.personalize("alice").shots == 20
-    with pytest.raises(RatingsError, match="9 is not on its scale of 1-5"):
-        sdk.rate("alice", photos[0], 9)
+    for wrong in (9, 10**400, float("nan"), "4", None, [4]):
+        with pytest.raises(RatingsError, match=r"the rating .* is not on its scale of 1-5"):
+            sdk.rate("alice", photos[0], wrong)
     with pytest.raises(PhotoError, match="not an image"):
         sdk.rate("alice", b"nonsense", 3)
 
