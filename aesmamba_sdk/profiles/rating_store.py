@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -16,7 +15,13 @@ from sqlalchemy.orm import Session
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.paths import printable
 from aesmamba_sdk.profiles.database import Database
-from aesmamba_sdk.profiles.tables import RatedFeatureRow, RatingRow, UserRow, find_user
+from aesmamba_sdk.profiles.tables import (
+    RatedFeatureRow,
+    RatingRow,
+    UserRow,
+    find_user,
+    parse_time,
+)
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 from aesmamba_sdk.sqlite import in_parts
 
@@ -57,8 +62,10 @@ class Rating:
         for name in ("photo_id", "path", "source", "group"):
             if not isinstance(getattr(self, name), str):
                 raise RatingsError(f"{name} must be text, not {getattr(self, name)!r}")
-        if not self.photo_id:
-            raise RatingsError(f"photo_id of {self.path!r} is empty: give the photo's hash")
+        if not self.photo_id or not self.photo_id.isprintable():
+            raise RatingsError(
+                f"photo_id {self.photo_id!r} of {self.path!r} is none: give the photo's hash"
+            )
         # Frozen: plain numbers take the place of what numpy or pandas give.
         checked = {
             "score": _number("score", self.score, UNIT_SCORES),
@@ -89,12 +96,12 @@ class Rating:
         try:
             low, high = record["raw_scale"]
             scale = Scale(float(low), float(high))
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise RatingsError(f"raw_scale {record['raw_scale']!r} must look like [1, 7]") from None
         try:
-            rated_at = datetime.fromisoformat(record["rated_at"])
-        except (TypeError, ValueError):
-            raise RatingsError(f"rated_at {record['rated_at']!r} is no ISO 8601 time") from None
+            rated_at = parse_time(record["rated_at"])
+        except ValueError as error:
+            raise RatingsError(f"rated_at {error}") from error
         attributes = dict(record["attributes"])
         parsed = {"raw_scale": scale, "rated_at": rated_at, "attributes": attributes}
         return cls(**{**record, **parsed})
@@ -277,7 +284,6 @@ def _columns(rating: Rating) -> dict[str, Any]:
 
 def _number(name: str, value: Any, scale: Scale) -> float:
     # numpy's numbers are real ones, too.
-    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    if number not in scale:
+    if isinstance(value, bool) or not isinstance(value, Real) or value not in scale:
         raise RatingsError(f"{name} {value!r} is no number of {scale}: convert it to that scale")
-    return number
+    return float(value)

@@ -49,6 +49,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
+def parse_time(text: object) -> datetime:
+    """An ISO 8601 time with a time zone, in UTC.
+
+    Raises:
+        ValueError: it is none, or before or after all times that there are in UTC.
+    """
+    try:
+        time = datetime.fromisoformat(text)  # type: ignore[arg-type]
+        if time.tzinfo is not None:
+            return time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no ISO 8601 time with a time zone")
+
+
 class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 - SQLAlchemy reads it so
         str: Text,

@@ -26,6 +26,7 @@ from aesmamba_sdk.profiles.tables import (
     check_name,
     find_user,
     name_key,
+    parse_time,
 )
 from aesmamba_sdk.profiles.traits import BIG_FIVE_SCALE, Traits
 from aesmamba_sdk.scores import SCHEMA_VERSION, Scale
@@ -375,12 +376,9 @@ def _parse_rating(field: str, item: Mapping[str, Any]) -> Rating:
 
 def _time(field: str, value: object) -> datetime:
     try:
-        time = datetime.fromisoformat(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        time = None
-    if time is None or time.tzinfo is None:
-        raise _invalid(field, f"{value!r} is no ISO 8601 time with a time zone")
-    return time
+        return parse_time(value)
+    except ValueError as error:
+        raise _invalid(field, str(error)) from error
 
 
 def _invalid(field: str, problem: str) -> UserError:

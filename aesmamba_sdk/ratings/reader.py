@@ -208,7 +208,7 @@ def _read_row(row: Mapping[str, Any], table: Path, scale: Scale) -> RatedPhoto:
 def _on_scale(name: str, value: Any, scale: Scale) -> float:
     try:
         number = float(_DECIMAL_COMMA.sub(r"\1.\2", value) if isinstance(value, str) else value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # JSON knows whole numbers of any length
         number = math.nan
     if isinstance(value, bool) or number not in scale:
         raise ValueError(
@@ -223,5 +223,5 @@ def _parse_scale(value: Any) -> Scale:
     try:
         low, high = map(float, parts)
         return Scale(low, high)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise ValueError(f"scale {reprlib.repr(value)} must look like 1-7 or [1, 7]") from None

@@ -99,7 +99,7 @@ def test_times_of_any_zone_come_back_as_utc(ratings):
         ({"score": float("nan")}, "score nan"),
         ({"raw_score": 8}, "raw_score 8 is no number of 1-7"),
         ({"attributes": {"color": 0}}, "attributes.color 0"),
-        ({"photo_id": ""}, "photo_id .* is empty"),
+        ({"photo_id": ""}, "photo_id '' of .* is none"),
         ({"path": None}, "path must be text"),
         ({"rated_at": datetime(2024, 1, 1)}, "no time zone"),
     ],

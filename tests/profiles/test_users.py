@@ -232,6 +232,7 @@ def test_photos_in_no_file_are_known_to_a_person_who_is_replaced(users, database
         ({"name": 3}, "3 is no text"),
         ({"created_at": "yesterday"}, "created_at 'yesterday'"),
         ({"created_at": "2024-01-01T00:00:00"}, "created_at .* with a time zone"),
+        ({"created_at": "0001-01-01T00:00:00+10:00"}, "created_at '0001.* is no ISO 8601 time"),
         ({"traits": []}, "traits must be an object"),
         ({"traits": {"openness": 99}}, "traits: openness 99"),
         ({"history": {}}, "history must be a list"),
@@ -244,8 +245,15 @@ def test_photos_in_no_file_are_known_to_a_person_who_is_replaced(users, database
         ({"ratings": [3]}, r"ratings\[0\] must be an object"),
         ({"ratings": [{}]}, r"ratings\[0\] is invalid: attributes is missing"),
         ({"ratings": [RATING.to_dict() | {"score": 6}]}, r"ratings\[0\] .*score 6 .*1-5"),
+        ({"ratings": [RATING.to_dict() | {"score": 10**400}]}, r"ratings\[0\] .*score 10*"),
         ({"ratings": [RATING.to_dict() | {"raw_scale": 7}]}, r"ratings\[0\] .*raw_scale 7"),
+        ({"ratings": [RATING.to_dict() | {"raw_scale": [1, 10**400]}]}, r"ratings\[0\] .*raw_sc"),
         ({"ratings": [RATING.to_dict() | {"rated_at": "x"}]}, r"ratings\[0\] .*rated_at 'x'"),
+        (
+            {"ratings": [RATING.to_dict() | {"rated_at": "9999-12-31T23:00:00-10:00"}]},
+            r"ratings\[0\] .*rated_at '9999.* is no ISO 8601 time",
+        ),
+        ({"ratings": [RATING.to_dict() | {"photo_id": "\udcff"}]}, r"ratings\[0\] .*photo_id"),
         ({"ratings": [RATING.to_dict() | {"stars": 3}]}, r"ratings\[0\] .*stars is unknown"),
     ],
 )

@@ -72,6 +72,15 @@ def test_bad_rows_are_reported_with_their_line_and_the_rest_is_read(folder):
     assert "rated twice" in rated.problems[4].message
 
 
+@pytest.mark.parametrize("wrong", [{"score": 10**400}, {"score": 3, "scale": [1, 10**400]}])
+def test_numbers_beyond_all_floats_are_reported(folder, wrong):
+    rows = [{"file": "a.jpg", **wrong}, {"file": "b.jpg", "score": 4}]
+    (folder / "ratings.json").write_text(json.dumps(rows))
+    rated = read_ratings(folder)
+    assert [r.path.name for r in rated.items] == ["b.jpg"]
+    assert [p.where for p in rated.problems] == ["ratings.json rating 1"]
+
+
 def test_a_decimal_comma_that_parts_a_score_in_two_is_reported(folder):
     (folder / "ratings.csv").write_text("file,score\na.jpg,4,5\nb.jpg,2\n")
     rated = read_ratings(folder)
