@@ -116,12 +116,16 @@ class Gathered:
 def with_choices(
     support: Support, choices: Sequence[Choice], embed: Embed, problems: list[str]
 ) -> Support:
-    """The support with choices between photos; those of unusable photos are named and left out."""
+    """The support with choices between photos; those that cannot be used are named and left out."""
     embedded = list(embed([str(path) for choice in choices for path in choice]))
     chosen, passed = [], []
     for better, worse in zip(embedded[::2], embedded[1::2], strict=True):
         if better.feature is None or worse.feature is None:
             problems.append(f"{better.error or worse.error}; a choice is left out")
+        elif better.photo_id == worse.photo_id:
+            problems.append(
+                f"{better.path} is the same photo as {worse.path}; a choice is left out"
+            )
         else:
             chosen.append(better.feature)
             passed.append(worse.feature)

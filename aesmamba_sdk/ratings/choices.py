@@ -23,7 +23,7 @@ def read_choices(table: Path) -> list[Choice]:
             ``better`` and ``worse``.
 
     Raises:
-        RatingsError: the file cannot be read, or a row names no two different photos.
+        RatingsError: the file cannot be read, has no row, or a row names no two different photos.
     """
     rows = _json_rows(table) if table.suffix.lower() == ".json" else _csv_rows(table)
     choices = []
@@ -36,6 +36,11 @@ def read_choices(table: Path) -> list[Choice]:
                 code="choices_invalid",
             )
         choices.append((table.parent / named[0], table.parent / named[1]))
+    if not choices:
+        raise RatingsError(
+            f"{table} holds no choice: give it rows with the columns better and worse",
+            code="choices_empty",
+        )
     return choices
 
 

@@ -70,6 +70,16 @@ def test_choices_alone_teach_a_taste(sdk, photos, tmp_path):
             sdk.personalize("alice", choices=pairs, method=method)
 
 
+def test_a_choice_between_copies_of_a_photo_is_named_and_teaches_nothing(sdk, photos):
+    copy = photos[0].with_name("copy.png")
+    shutil.copy(photos[0], copy)
+    sdk.users.add("alice")
+    with pytest.raises(PersonalizeError, match=r"copy\.png is the same photo as .*000\.png"):
+        sdk.personalize("alice", choices=[(copy, photos[0])])
+    report = sdk.personalize("alice", choices=[(copy, photos[0]), (photos[1], photos[2])])
+    assert (report.choices, len(report.problems)) == (1, 1)
+
+
 def test_one_rating_beside_them_does_not_undo_what_choices_taught(sdk, photos):
     order = sorted(photos, key=toy.brightness)
     pairs = [(order[i + 6], order[i]) for i in range(14)]
