@@ -23,7 +23,8 @@ _NOISES = np.linspace(-2.0, 2.0, 5)  # deviations of the log of the noise over p
 _AMPLITUDES = np.array([1.0, 4.0, 16.0])
 """Taste may lie this much further from other people's, in variance."""
 _LOG_AMPLITUDE_PRIOR = np.log([0.96, 0.035, 0.005])
-_NEWTON_STEPS = 8
+_NEWTON_STEPS = 50  # at most; a few do but for thousands of choices against all that is expected
+_SETTLED = 1e-6  # of a deviation of the weights
 _FAR_BELOW = -20.0
 _NEGLIGIBLE = 1e-3  # share of a hypothesis that is left out where each costs time
 
@@ -189,7 +190,9 @@ def _prefer(mean: Vector, factor: Matrix, pairs: Matrix, noise: float) -> tuple[
         apart = turned @ move
         slope, weight = _probit(start + apart)
         precision = np.eye(len(mean)) + (turned.T * weight) @ turned
-        move = np.linalg.solve(precision, turned.T @ (weight * apart + slope))
+        last, move = move, np.linalg.solve(precision, turned.T @ (weight * apart + slope))
+        if np.abs(move - last).max() < _SETTLED:
+            break
     return mean + factor @ move, factor @ np.linalg.solve(precision, factor.T)
 
 

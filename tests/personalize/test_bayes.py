@@ -128,6 +128,20 @@ def test_choices_move_the_head_to_the_mode_of_the_probit_posterior(monkeypatch):
     np.testing.assert_allclose(found.covariance, np.linalg.inv(-curvature), rtol=1e-3, atol=1e-6)
 
 
+def test_however_many_choices_say_the_unexpected_the_mode_is_found():
+    """From where the prior is, their mode is far away."""
+    known = prior()
+    pair = np.array([[0.0, 1.0, 0.0, 0.0]])
+    for count in (100, 1000, 10_000):
+        factor = 4 * np.diag(np.sqrt(known.variance))
+        mean, covariance = bayes._prefer(known.mean, factor, np.repeat(-pair, count, 0), 0.2)
+        slope, weight = bayes._probit(-mean[1:2] / np.sqrt(0.4))
+        pull = (mean[1] - known.mean[1]) / factor[1, 1] ** 2
+        assert pull == pytest.approx(-count * slope[0] / np.sqrt(0.4), rel=1e-5)
+        expected = 1 / (1 / factor[1, 1] ** 2 + count * weight[0] / 0.4)
+        assert covariance[1, 1] == pytest.approx(expected, rel=1e-4)
+
+
 def test_choices_alone_tell_taste():
     known = prior()
     _, _, design, _, weights = person(known, 400, seed=5)
