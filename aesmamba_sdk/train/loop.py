@@ -65,7 +65,7 @@ class TrainingArguments:
         log_steps: steps between lines in ``metrics.jsonl``.
         validation_steps: steps between validations; 0 for one an epoch.
         keep_best: end with the averaged weights that ranked the validation photos best, rather
-            than with the last.
+            than with the last; with these, too, where there is nothing to rank.
     """
 
     epochs: float = 6.0
@@ -218,10 +218,10 @@ class Loop(ABC):
 
     def _remember(self, report: Mapping[str, float]) -> None:
         """Keep the averaged weights if no earlier ones ranked the validation photos better."""
-        if not self.arguments.keep_best:
-            return
         ranks = [value for name, value in report.items() if name.startswith("srcc_")]
-        score = sum(ranks) / max(1, len(ranks))
+        if not self.arguments.keep_best or not ranks:
+            return
+        score = sum(ranks) / len(ranks)
         if self.best is None or score > self.best["score"]:
             weights = {name: value.clone() for name, value in self.averaged.items()}
             self.best = {"step": self.step, "score": score, "model": weights}

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch import Tensor
 
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.errors import DatasetError, SetupError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.backbone import save_reference
 from aesmamba_sdk.model.folder import save_model
@@ -24,7 +24,7 @@ from aesmamba_sdk.paths import home_folder
 from aesmamba_sdk.profiles.prompts import CHARACTERS
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
-from aesmamba_sdk.train.correlations import correlations
+from aesmamba_sdk.train.correlations import FEWEST, correlations
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.devices import Devices, open_devices
@@ -118,7 +118,8 @@ def train(
 
     Raises:
         SetupError: the recipe cannot be carried out as it is, or ``out`` holds another's run.
-        DatasetError: the dataset is not as its reader expects, or not for this task.
+        DatasetError: the dataset is not as its reader expects, or not for this task, or too few
+            examples are held out to choose the weights by.
         CheckpointError: a model to begin from or to distil is not usable.
     """
     task = _task(recipe)
@@ -127,6 +128,8 @@ def train(
     with devices.first_before_others():
         _claim(recipe, arguments.seed)  # before all photos are decoded
         data, examples, held_out = _examples(recipe, task, arguments, progress)
+        if arguments.keep_best:
+            _check_ranking(held_out)
         _claim(recipe, arguments.seed, len(data) - examples.skipped)
     model, begun_from = build(
         recipe.start,
@@ -204,6 +207,18 @@ def _examples(
         )
     kept, held = divide(examples.photos, recipe.validation, arguments.seed)
     return dataset, replace(examples, photos=kept), Examples(held, examples.attributes)
+
+
+def _check_ranking(held_out: Examples) -> None:
+    """Refuse validation examples of which none can say which weights are the best."""
+    photos = held_out.photos
+    if correlations(photos.scores, photos, held_out.attributes):
+        return
+    whose = "" if photos.people is None else " by one person"
+    raise DatasetError(
+        f"{len(photos)} validation examples cannot choose the weights: that takes at least "
+        f"{FEWEST} scores{whose}. Hold out a larger share, or name a split to validate on"
+    )
 
 
 def _teacher(

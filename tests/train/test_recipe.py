@@ -209,6 +209,18 @@ def test_heads_of_a_model_are_taken_over_on_ones_own_scale(bright, toy_model, tm
             assert now.score(bright / f"{i}.png").value == pytest.approx(expected, rel=1e-4)
 
 
+def test_validation_examples_that_rank_nothing_are_refused(
+    bright, opinionated, toy_model, tmp_path
+):
+    """Every epoch would be as good as the first, whose weights would be kept."""
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run")
+    with pytest.raises(DatasetError, match=r"2 validation examples .* at least 3 scores\. Hold"):
+        train(dataclasses.replace(recipe, validation=2 / 120))
+    recipe = made_runs.recipe("piaa", opinionated, toy_model, tmp_path / "run")
+    with pytest.raises(DatasetError, match="at least 3 scores by one person"):
+        train(dataclasses.replace(recipe, validation=0.05))
+
+
 def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
     arguments = made_runs.arguments("giaa", epochs=1)
     recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)

@@ -135,6 +135,15 @@ def test_the_weights_that_ranked_validation_photos_best_are_kept(tmp_path):
     assert again.best["score"] == pytest.approx(0.9)
 
 
+def test_the_last_weights_are_kept_where_nothing_ranks_any(tmp_path):
+    run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, keep_best=True))
+    run.validation.scores.fill_(NAN)
+    run.run()
+    assert run.best is None
+    for name, value in run.model.state_dict().items():
+        torch.testing.assert_close(value, run.averaged[name], rtol=0, atol=0)
+
+
 def test_a_checkpoint_of_another_model_is_told(tmp_path):
     trainer(tmp_path)._save()
     other = dataclasses.replace(CONFIG, head_hidden=4)
