@@ -251,6 +251,7 @@ def _claim(recipe: Recipe, seed: int, photos: int | None = None) -> None:
         for key, value in dataclasses.asdict(recipe).items()
         if key not in ("out", "cache", "name", "license", "arguments")
     }
+    wanted["folder"] = str(recipe.folder.absolute())
     wanted["seed"] = str(seed)
     if photos is not None:
         wanted["number_of_photos"] = str(photos)
@@ -261,6 +262,8 @@ def _claim(recipe: Recipe, seed: int, photos: int | None = None) -> None:
         file.write_text(json.dumps(wanted, indent=2) + "\n")
         return
     found = json.loads(file.read_text())
+    if "folder" in found:  # earlier versions kept it as it was typed
+        found["folder"] = str(Path(found["folder"]).absolute())
     other = [key for key in wanted if found.get(key, wanted[key]) != wanted[key]]
     if other:
         key = other[0]

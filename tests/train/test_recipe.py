@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,6 +228,21 @@ def test_another_run_in_the_same_folder_is_refused(bright, toy_model, tmp_path):
     train(recipe)
     with pytest.raises(SetupError, match="holds another run: its task is giaa, not fiaa"):
         train(dataclasses.replace(recipe, task="fiaa"))
+
+
+def test_a_folder_is_the_same_however_it_is_written(bright, toy_model, tmp_path, monkeypatch):
+    arguments = made_runs.arguments("giaa", epochs=1)
+    recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run", arguments=arguments)
+    monkeypatch.chdir(bright.parent)
+    relative = dataclasses.replace(recipe, folder=Path(bright.name))
+    train(relative)
+    assert train(recipe).model.is_dir()
+    assert len(list((tmp_path / "run/cache").glob("*.npy"))) == 1
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(bright, elsewhere / bright.name)
+    monkeypatch.chdir(elsewhere)
+    with pytest.raises(SetupError, match="holds another run: its folder is"):
+        train(relative)
 
 
 def test_another_seed_in_the_same_folder_is_refused(bright, toy_model, tmp_path):

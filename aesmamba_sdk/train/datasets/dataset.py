@@ -221,9 +221,8 @@ class Dataset:
     def _decoded(
         self, cache: Path, side: int, progress: Progress | None, *, retry: bool
     ) -> tuple[NDArray[np.uint8], dict[int, str]]:
-        names = "\n".join(
-            [_PIXELS, str(self.images.roots), *(sample.image for sample in self.samples)]
-        )
+        roots = tuple(root.absolute() for root in self.images.roots)  # others share the cache
+        names = "\n".join([_PIXELS, str(roots), *(sample.image for sample in self.samples)])
         digest = hashlib.blake2b(names.encode(), digest_size=6).hexdigest()
         file = cache / f"{self.name}-{side}-{digest}.npy"
 

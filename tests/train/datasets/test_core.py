@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.train.datasets import Categories, read_dataset
@@ -236,3 +238,16 @@ def test_paras_categories_are_those_of_the_loss():
 )  # fmt: skip
 def test_categories_follow_their_rule(categories, scores, expected):
     assert categories(torch.tensor(scores)).tolist() == expected
+
+
+def test_folders_that_are_called_alike_do_not_share_pixels(tmp_path, monkeypatch):
+    """Two projects with one cache, each of which calls its photos ``photos``."""
+    seen = []
+    for project, level in (("one", 10), ("other", 200)):
+        folder = tmp_path / project / "photos"
+        made.text(folder / "labels.csv", "image,score,split", "a.png,3,train")
+        Image.new("RGB", (8, 8), (level,) * 3).save(folder / "a.png")
+        monkeypatch.chdir(folder.parent)
+        photos = read_dataset("folder", Path("photos")).photo_set(tmp_path / "cache", 4)
+        seen.append(int(photos.pixels.mean()))
+    assert seen == [10, 200]
