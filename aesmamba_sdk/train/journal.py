@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Journal:
 
     def __init__(self, folder: Path, *, board: bool = False) -> None:
         self.file = folder / METRICS_FILE
+        self._end_last_line()
         self._board = _open_board(folder / "tensorboard") if board else None
 
     def write(self, step: int, epoch: float, values: Mapping[str, object]) -> None:
@@ -34,6 +36,12 @@ class Journal:
                     self._board.add_scalar(name, value, step)
             self._board.flush()
 
+    def _end_last_line(self) -> None:
+        """One that was cut short would spoil the first of this run, too."""
+        if self.file.is_file() and not self.file.read_bytes().endswith(b"\n"):
+            with self.file.open("a") as stream:
+                stream.write("\n")
+
     def close(self) -> None:
         if self._board is not None:
             self._board.close()
@@ -42,14 +50,21 @@ class Journal:
 def read_curves(folder: Path) -> dict[str, dict[int, float]]:
     """Name to step to value of a run's numbers; what was done twice counts once."""
     curves: dict[str, dict[int, float]] = {}
-    for text in (folder / METRICS_FILE).read_text().splitlines():
-        line = json.loads(text)
+    for line in _lines(folder / METRICS_FILE):
         step = line.pop("step")
         line.pop("epoch")
         for name, value in line.items():
             if isinstance(value, (int, float)):
                 curves.setdefault(name, {})[step] = value
     return curves
+
+
+def _lines(file: Path) -> Iterator[dict[str, Any]]:
+    """Lines that are whole; a power cut or a full disk may have left others."""
+    text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    for line in text.splitlines():
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def draw_curves(folder: Path) -> Path | None:

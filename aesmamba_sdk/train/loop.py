@@ -8,6 +8,7 @@ other ``epochs``, it follows the rest of that schedule, and ``metrics.jsonl`` sa
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -109,7 +110,7 @@ class Loop(ABC):
 
     Raises:
         SetupError: there are fewer photos than a batch has, a batch cannot be shared equally, or
-            the folder's checkpoint is of another model.
+            the folder's checkpoint is of another model or optimizer, or damaged.
     """
 
     def __init__(
@@ -320,19 +321,27 @@ class Loop(ABC):
         file = self.folder / CHECKPOINT_FILE
         if not file.exists():
             return
-        state: dict[str, Any] = torch.load(
-            file, weights_only=True, map_location=self.devices.device
-        )
+        state = _read_checkpoint(file, self.devices.device)
         try:
             self._trained.load_state_dict(state["model"])
             self._extra.load_state_dict(state["extra"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise SetupError(
-                f"{file} is of another model, and cannot go on with this one: choose another "
-                "folder, or delete it"
+                f"{file} is of another model or optimizer, and cannot go on with this one: choose "
+                "another folder, or delete it"
             ) from error
         self.step, self.averaged = state["step"], state["averaged"]
         self.best = state.get("best")  # not in checkpoints of earlier versions
         if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned
             self._log({"arguments": asdict(self.arguments)})
+
+
+def _read_checkpoint(file: Path, device: torch.device) -> dict[str, Any]:
+    try:
+        state: dict[str, Any] = torch.load(file, weights_only=True, map_location=device)
+    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise SetupError(
+            f"{file} is damaged or cut short: delete it to begin anew, or choose another folder"
+        ) from error
+    return state

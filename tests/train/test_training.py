@@ -19,6 +19,7 @@ from aesmamba_sdk.train import tasks
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.devices import Devices
+from aesmamba_sdk.train.journal import METRICS_FILE, Journal, draw_curves, read_curves
 from aesmamba_sdk.train.judge import View
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.losses import (
@@ -150,6 +151,25 @@ def test_a_checkpoint_of_another_model_is_told(tmp_path):
     photos = bright_is_beautiful(64, 0)
     with pytest.raises(SetupError, match=r"checkpoint\.pt is of another model"):
         Trainer(AesMamba(other), photos, photos, tmp_path, ARGUMENTS)
+
+
+@pytest.mark.parametrize("left", [0, 1000])
+def test_a_checkpoint_that_was_cut_short_is_told(left, tmp_path):
+    trainer(tmp_path)._save()
+    file = tmp_path / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:left])
+    with pytest.raises(SetupError, match=r"checkpoint\.pt is damaged or cut short: delete it"):
+        trainer(tmp_path)
+
+
+def test_a_line_of_the_journal_that_was_cut_short_is_passed_over(tmp_path):
+    assert read_curves(tmp_path) == {}
+    Journal(tmp_path).write(1, 0.5, {"loss": 3.0})
+    with (tmp_path / METRICS_FILE).open("a") as stream:
+        stream.write('{"step": 2, "ep')
+    Journal(tmp_path).write(3, 1.5, {"loss": 2.0})
+    assert read_curves(tmp_path) == {"loss": {1: 3.0, 3: 2.0}}
+    assert draw_curves(tmp_path) is not None
 
 
 def test_a_loss_that_is_no_number_ends_the_run_before_the_weights_are_spoiled(tmp_path):

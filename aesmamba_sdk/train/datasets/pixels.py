@@ -43,10 +43,11 @@ def decoded(
     Returns:
         Bytes of that shape, a memory map, and why there is nothing in some rows.
     """
-    if file.exists():
-        return np.load(file, mmap_mode="r"), {}
+    whole = _kept(file, shape)
+    if whole is not None:
+        return whole, {}
     partial, listed = file.with_suffix(".partial.npy"), file.with_suffix(".unusable.json")
-    if not partial.exists():
+    if _kept(partial, shape) is None:
         listed.unlink(missing_ok=True)  # of an array that was removed
     unusable = _read(listed)
     if not unusable or retry:
@@ -56,6 +57,15 @@ def decoded(
             return np.load(partial.replace(file), mmap_mode="r"), {}
         _write(listed, unusable)
     return np.load(partial, mmap_mode="r"), unusable
+
+
+def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
+    """The array in a file; ``None`` of one that is not there or was cut short."""
+    try:
+        array: NDArray[np.uint8] = np.load(file, mmap_mode="r")
+    except (FileNotFoundError, EOFError, ValueError):
+        return None
+    return array if array.shape == shape else None
 
 
 def _read(listed: Path) -> dict[int, str]:

@@ -251,3 +251,13 @@ def test_folders_that_are_called_alike_do_not_share_pixels(tmp_path, monkeypatch
         photos = read_dataset("folder", Path("photos")).photo_set(tmp_path / "cache", 4)
         seen.append(int(photos.pixels.mean()))
     assert seen == [10, 200]
+
+
+def test_decoded_photos_that_were_cut_short_are_decoded_again(tad66k):
+    expected = read_dataset("tad66k", tad66k).photo_set(tad66k / "cache", 4).pixels.copy()
+    (kept,) = (tad66k / "cache").glob("*.npy")
+    whole = kept.read_bytes()
+    for left in (0, 40, len(whole) - 1):
+        kept.write_bytes(whole[:left])
+        again = read_dataset("tad66k", tad66k).photo_set(tad66k / "cache", 4)
+        np.testing.assert_array_equal(again.pixels, expected)
