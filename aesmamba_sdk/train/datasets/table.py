@@ -11,6 +11,8 @@ from pathlib import Path
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.scores import Scale
 
+_LONGEST_VALUE = 100  # characters of a wrong value that its message shows
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -61,9 +63,11 @@ class Row:
 
     def problem(self, column: str, expected: str) -> DatasetError:
         """The error of a value that is not what was expected."""
-        value = self.values.get(column)
+        value = repr(self.values.get(column))
+        if len(value) > _LONGEST_VALUE:
+            value = f"{value[:_LONGEST_VALUE]}..."
         return DatasetError(
-            f"{self}: {column} is {value!r}; expected {expected}", code="dataset_value"
+            f"{self}: {column} is {value}; expected {expected}", code="dataset_value"
         )
 
 
@@ -71,12 +75,12 @@ def read_csv(file: Path, required: Sequence[str]) -> Iterator[Row]:
     """Rows of a table with a header.
 
     Raises:
-        DatasetError: the file is missing or no text, a required column is missing, or a row has
-            more or fewer values than the header.
+        DatasetError: the file is missing or no text, a required column is missing or a column is
+            there twice, a quote is never closed, or a row has more or fewer values than the header.
     """
     with _Lines(file) as lines:
-        reader = csv.reader(lines)
-        header = [name.strip() for name in next(reader, [])]
+        rows = _records(file, lines)
+        header = [name.strip() for name in next(rows, (1, []))[1]]
         missing = [name for name in required if name not in header]
         if missing:
             raise DatasetError(
@@ -84,16 +88,23 @@ def read_csv(file: Path, required: Sequence[str]) -> Iterator[Row]:
                 f"{', '.join(header) or 'nothing'}",
                 code="dataset_columns",
             )
-        for values in reader:
+        twice = [name for name in header if name and header.count(name) > 1]
+        if twice:
+            raise DatasetError(
+                f"{file} row 1: the column {twice[0]} is there {header.count(twice[0])} times; "
+                "expected every column once",
+                code="dataset_columns",
+            )
+        for number, values in rows:
             if not values:
                 continue
             if len(values) != len(header):
                 raise DatasetError(
-                    f"{file} row {reader.line_num}: {len(values)} values; expected "
+                    f"{file} row {number}: {len(values)} values; expected "
                     f"{len(header)}, as in the header",
                     code="dataset_columns",
                 )
-            yield Row(file, reader.line_num, dict(zip(header, values, strict=True)))
+            yield Row(file, number, dict(zip(header, values, strict=True)))
 
 
 def read_words(file: Path, columns: Sequence[str]) -> Iterator[Row]:
@@ -114,6 +125,21 @@ def read_words(file: Path, columns: Sequence[str]) -> Iterator[Row]:
                     code="dataset_columns",
                 )
             yield Row(file, number, dict(zip(columns, values, strict=False)))
+
+
+def _records(file: Path, lines: Iterator[str]) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a CSV table, each with the line it ends on."""
+    # Strictly: a quote that is never closed would swallow all rows behind it.
+    reader = csv.reader(lines, strict=True)
+    first = 1
+    try:
+        for values in reader:
+            yield reader.line_num, values
+            first = reader.line_num + 1
+    except csv.Error as error:
+        raise DatasetError(
+            f"{file} row {first}: {error}; expected a CSV table whose quotes are closed"
+        ) from error
 
 
 class _Lines:
@@ -142,10 +168,8 @@ class _Lines:
                 f"{self.file} after row {number}: {error.reason}; expected UTF-8 text"
             ) from error
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stream.close()
-        if isinstance(error, csv.Error):
-            raise DatasetError(f"{self.file}: {error}; expected a CSV table") from error
 
 
 def _number(value: str) -> float:

@@ -261,3 +261,25 @@ def test_decoded_photos_that_were_cut_short_are_decoded_again(tad66k):
         kept.write_bytes(whole[:left])
         again = read_dataset("tad66k", tad66k).photo_set(tad66k / "cache", 4)
         np.testing.assert_array_equal(again.pixels, expected)
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_behind_it(tad66k):
+    file = made.text(
+        tad66k / "labels/merge/train.csv", "score,image", "1.5,a.jpg", '2,"b.jpg', "3,c.jpg"
+    )
+    message, _ = failure(tad66k)
+    assert f"{file} row 3: unexpected end of data; expected a CSV table whose quotes" in message
+
+
+def test_a_column_that_is_there_twice_is_named(tad66k):
+    file = made.text(tad66k / "labels/merge/train.csv", "image,score,score", "a.jpg,1,2")
+    message, code = failure(tad66k)
+    assert f"{file} row 1: the column score is there 2 times" in message
+    assert code == "dataset_columns"
+
+
+def test_of_a_long_wrong_value_the_beginning_is_told(tad66k):
+    made.text(tad66k / "labels/merge/train.csv", "image,score", f"a.jpg,{'1' * 5000}x")
+    message, _ = failure(tad66k)
+    assert "score is '111" in message
+    assert len(message) < 300 + len(str(tad66k))
