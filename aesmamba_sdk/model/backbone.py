@@ -147,18 +147,23 @@ class Backbone:
         """What is kept of photos that no weight was trained on; ``None`` without the file.
 
         Raises:
-            CheckpointError: the file holds something else.
+            CheckpointError: the file cannot be read, or holds something else.
         """
         file = self.folder / REFERENCE_FILE
         if not file.is_file():
             return None
-        features: Array = load_file(file)["features"].astype(np.float32)
-        if features.shape[1:] != (self.config.encoder.described,):
+        remedy = (
+            f"write it again with `python -m aesmamba_sdk.train.reference --model {self.folder}`, "
+            "or delete it and have no percentiles"
+        )
+        try:
+            features: Array = load_file(file)["features"].astype(np.float32)
+        except (OSError, SafetensorError, KeyError) as error:
+            raise CheckpointError(f"{file} cannot be read ({error}); {remedy}") from error
+        if not len(features) or features.shape[1:] != (self.config.encoder.described,):
             raise CheckpointError(
-                f"{file} holds {features.shape[1:]} numbers a photo, the model keeps "
-                f"{self.config.encoder.described}: write it again with "
-                f"`python -m aesmamba_sdk.train.reference --model {self.folder}`, or delete it "
-                "and have no percentiles"
+                f"{file} holds an array {features.shape}, and the model keeps "
+                f"{self.config.encoder.described} numbers a photo; {remedy}"
             )
         return features
 

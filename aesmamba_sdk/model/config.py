@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.scores import ATTRIBUTES, UNIT_SCORES, Scale
@@ -148,12 +148,9 @@ class TextConfig:
         """Read the ``text`` part of a config.json.
 
         Raises:
-            CheckpointError: a field is unknown.
+            CheckpointError: a field is unknown or of the wrong kind.
         """
-        unknown = sorted(set(record) - {f.name for f in dataclasses.fields(cls)})
-        if unknown:
-            raise CheckpointError(f"unknown text encoder fields: {', '.join(unknown)}")
-        return cls(**record)
+        return _strict(cls, record)
 
 
 @dataclass(frozen=True)
@@ -225,15 +222,35 @@ class AesMambaConfig:
         return _strict(cls, record | {"encoder": encoder, "text": text, "scale": scale})
 
 
-def _strict(kind: type[T], record: Mapping[str, Any]) -> T:
-    known = {f.name for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    unknown = sorted(set(record) - known)
+def _strict(kind: type[T], record: Any) -> T:
+    if not isinstance(record, Mapping):
+        raise CheckpointError(f"the model's config.json is not valid: {record!r} is no object")
+    kinds = get_type_hints(kind)
+    unknown = sorted(set(record) - set(kinds))
     if unknown:
         raise CheckpointError(
             f"unknown fields in the model's config.json: {', '.join(unknown)}. "
             "It may come from a newer aesmamba-sdk: upgrade the package."
         )
+    for name, value in record.items():
+        if not _is(value, kinds[name]):
+            raise CheckpointError(f"the model's config.json is not valid: {name} is {value!r}")
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in record.items()})
+
+
+def _is(value: Any, kind: Any) -> bool:
+    """Whether a value, as JSON has it, is of the annotated kind."""
+    origin, of = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return value in of
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            return False
+        kinds = of[:1] * len(value) if Ellipsis in of else of
+        return len(value) == len(kinds) and all(map(_is, value, kinds))
+    if kind in (int, float):
+        return isinstance(value, (int, kind)) and not isinstance(value, bool)
+    return isinstance(value, origin if origin is dict else kind)
 
 
 ENCODERS: dict[str, VMambaConfig] = {

@@ -39,7 +39,10 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / f"{WEIGHTS_FILE}.index.json"
     names = [WEIGHTS_FILE]
     if index.is_file():
-        names = sorted(set(_read_json(index)["weight_map"].values()))
+        places = _read_json(index).get("weight_map")
+        if not isinstance(places, dict) or not all(isinstance(n, str) for n in places.values()):
+            raise CheckpointError(f"{index} does not say which files hold the weights")
+        names = sorted(set(places.values()))
     for name in names:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder / name} is missing: not a whole model")

@@ -182,6 +182,44 @@ def test_a_folder_that_does_not_fit_is_refused_by_name(tmp_path):
         load_model(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"image_size": "32"},
+        {"image_size": 32.5},
+        {"attributes": "aesthetic"},
+        {"attributes": None},
+        {"mean": [0.5, 0.5]},
+        {"reads": "minds"},
+        {"encoder": "nano"},
+        {"encoder": {"stem": "leaf"}},
+        {"text": 3},
+        {"text": {"hidden_size": "16"}},
+    ],
+)
+def test_values_of_the_wrong_kind_in_a_configuration_are_told(changes):
+    record = CONFIG.to_dict()
+    for name, value in changes.items():
+        record[name] = record[name] | value if isinstance(value, dict) else value
+    with pytest.raises(CheckpointError, match=r"config\.json is not valid"):
+        AesMambaConfig.from_dict(record)
+
+
+def test_every_preset_is_read_as_it_was_written():
+    for name in ENCODERS:
+        for variant in "VFMP":
+            config = preset(name, variant=variant)
+            assert AesMambaConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+@pytest.mark.parametrize("index", ["{}", '{"weight_map": null}', '{"weight_map": {"a": 1}}'])
+def test_an_index_that_names_no_files_is_told(tmp_path, index):
+    toy().save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors.index.json").write_text(index)
+    with pytest.raises(CheckpointError, match=r"index\.json does not say which files"):
+        load_model(tmp_path)
+
+
 def test_any_bert_folder_serves_as_text_encoder(tmp_path):
     from transformers import BertConfig, BertModel
 

@@ -7,6 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import save_file
 
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
@@ -142,8 +143,20 @@ def test_what_is_kept_of_photos_is_scored_as_the_photos_are(reads_deviations):
 def test_reference_photos_of_another_description_are_refused(tmp_path):
     toy.save_toy(tmp_path)
     save_reference(tmp_path, torch.ones(5, 24))
-    with pytest.raises(CheckpointError, match=r"the model keeps 36: .*train\.reference"):
+    with pytest.raises(CheckpointError, match=r"keeps 36 numbers a photo; .*train\.reference"):
         Backbone(tmp_path, CPU).reference  # noqa: B018
+
+
+@pytest.mark.parametrize("held", [b"", {"other": (2, 36)}, {"features": (0, 36)}])
+def test_reference_photos_that_cannot_be_read_are_told_with_what_to_do(tmp_path, held):
+    opened = Backbone(toy.save_toy(tmp_path), CPU)
+    file = tmp_path / "reference.safetensors"
+    if isinstance(held, bytes):
+        file.write_bytes(held)
+    else:
+        save_file({name: np.zeros(shape, np.float32) for name, shape in held.items()}, file)
+    with pytest.raises(CheckpointError, match=r"reference\.safetensors .*or delete it"):
+        _ = opened.reference
 
 
 def test_content_axes_belong_to_one_encoder(tmp_path):
