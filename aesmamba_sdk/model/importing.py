@@ -46,7 +46,7 @@ def import_model(
 
     Raises:
         CheckpointError: the name is taken or invalid, or the file is of no known layout or has a
-            key that is not accounted for.
+            key that is not accounted for, or the tokenizer is another BERT's.
     """
     target = models_folder(home) / name
     if not _NAME.fullmatch(name):
@@ -67,7 +67,7 @@ def import_model(
         )
         model.encoder.load_state_dict(encoder.state_dict())
     if tokenizer is not None:
-        model.tokenizer = TextTokenizer.load(tokenizer)
+        model.tokenizer = _words(tokenizer, model.config, file)
     ensure_private(target.parent)
     partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
     try:
@@ -76,3 +76,15 @@ def import_model(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return target
+
+
+def _words(folder: Path, config: AesMambaConfig, file: Path) -> TextTokenizer:
+    """A tokenizer whose words are those that the text encoder knows, by their number."""
+    tokenizer = TextTokenizer.load(folder)
+    known = None if config.text is None else config.text.vocab_size
+    if known not in (None, tokenizer.vocab_size):
+        raise CheckpointError(
+            f"{file} was trained with {known} words, and {folder} has {tokenizer.vocab_size}: name "
+            "the BERT it was trained with (bert-base-uncased has 30522, bert-base-cased 28996)"
+        )
+    return tokenizer

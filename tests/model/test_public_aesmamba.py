@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, TextConfig, VMambaConfig
+from aesmamba_sdk.model.importing import import_model
 from aesmamba_sdk.model.public_aesmamba import load_public_aesmamba
+from aesmamba_sdk.model.text import SPECIAL_TOKENS
 from aesmamba_sdk.model.vmamba import VMamba
 
 WIDTH = 24
@@ -120,6 +122,24 @@ def test_a_public_m_file_reads_captions(tmp_path):
     torch.save(state | head("pred_head.aesthetic_head") | text_parts(), tmp_path / "m.pth")
     config = load_public_aesmamba(tmp_path / "m.pth", name="m").config
     assert (config.text, config.reads) == (TEXT, "caption")
+
+
+@pytest.mark.parametrize("words", [29, 30, 31])
+def test_a_tokenizer_of_another_bert_is_told(words, tmp_path):
+    """Its ids would be of other words, or of none."""
+    _, state = vanilla_encoder("img_model")
+    torch.save(state | head("pred_head.aesthetic_head") | text_parts(), tmp_path / "m.pth")
+    more = [f"word{i}" for i in range(words - len(SPECIAL_TOKENS))]
+    (tmp_path / "vocab.txt").write_text("\n".join([*SPECIAL_TOKENS, *more]) + "\n")
+
+    def import_it():
+        return import_model(tmp_path / "m.pth", "m", tmp_path, tokenizer=tmp_path)
+
+    if words == TEXT.vocab_size:
+        assert (import_it() / "tokenizer.json").is_file()
+    else:
+        with pytest.raises(CheckpointError, match=rf"trained with 30 words, .* has {words}"):
+            import_it()
 
 
 def test_a_distribution_file_gets_the_scale_of_its_bins(tmp_path):
