@@ -71,11 +71,13 @@ def build(
         The model, and the names of the parts that were taken over.
 
     Raises:
-        SetupError: both an encoder and a model are named, or a text where the task reads none.
+        SetupError: both an encoder and a model are named, or a text where the task reads none, or
+            the encoder cannot see photos of that size.
         CheckpointError: what is named is not there or not usable.
     """
     torch.manual_seed(seed)
     parts = _find(start, image_size)
+    _check_size(parts.encoder, image_size)
     text, tokenizer = _text(start, task, parts)
     votes = examples.photos.votes
     features = parts.encoder.config.features
@@ -123,6 +125,19 @@ def _find(start: Start, image_size: int) -> _Parts:
         return _Parts(build_encoder(ENCODERS[source]), CLIP_MEAN, CLIP_STD)
     encoder = from_transformers(source, image_size=image_size)
     return _Parts(encoder, *input_statistics(source))
+
+
+def _check_size(encoder: ImageEncoder, side: int) -> None:
+    """Refuse a size that the network cannot see, before a step fails over it."""
+    try:
+        with torch.no_grad():
+            encoder.eval().describe(torch.zeros(1, 3, side, side))
+    except (RuntimeError, ValueError, ZeroDivisionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SetupError(
+            f"this encoder cannot see photos of {side} x {side} pixels ({reason}): choose another "
+            "image size, such as 224"
+        ) from error
 
 
 def _text(

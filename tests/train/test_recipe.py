@@ -210,6 +210,14 @@ def test_heads_of_a_model_are_taken_over_on_ones_own_scale(bright, toy_model, tm
             assert now.score(bright / f"{i}.png").value == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize(("encoder", "side"), [("tiny-v0", 16), ("swin", 64)])
+def test_a_size_that_an_encoder_cannot_see_is_told(encoder, side, bright, tmp_path):
+    arguments = made_runs.arguments("giaa", image_size=side)
+    recipe = made_runs.recipe("giaa", bright, tmp_path, tmp_path / "run", arguments=arguments)
+    with pytest.raises(SetupError, match=f"cannot see photos of {side} x {side} pixels"):
+        train(dataclasses.replace(recipe, start=Start(encoder=encoder)))
+
+
 def test_validation_examples_that_rank_nothing_are_refused(
     bright, opinionated, toy_model, tmp_path
 ):
