@@ -30,6 +30,7 @@ from aesmamba_sdk.train.optimizers import OptimizerName, Optimizers
 from aesmamba_sdk.train.views import Views, augment, blend, ruin, soften
 
 CHECKPOINT_FILE = "checkpoint.pt"
+_LARGEST_SEED = 2**43  # a million times as much, and every step and process, fits 64 bits
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ class TrainingArguments:
         validation_steps: steps between validations; 0 for one an epoch.
         keep_best: end with the averaged weights that ranked the validation photos best, rather
             than with the last; with these, too, where there is nothing to rank.
+
+    Raises:
+        SetupError: a number is infinite or none, or the seed is negative or too large.
     """
 
     epochs: float = 6.0
@@ -93,6 +97,13 @@ class TrainingArguments:
     log_steps: int = 20
     validation_steps: int = 0
     keep_best: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise SetupError(f"{name.replace('_', ' ')} is {value}: choose a finite number")
+        if not 0 <= self.seed <= _LARGEST_SEED:
+            raise SetupError(f"seed is {self.seed}: choose one of 0 to {_LARGEST_SEED}")
 
 
 class Loop(ABC):

@@ -153,6 +153,19 @@ def test_a_checkpoint_of_another_model_is_told(tmp_path):
         Trainer(AesMamba(other), photos, photos, tmp_path, ARGUMENTS)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"epochs": math.inf}, {"learning_rate": NAN}, {"seed": -1}, {"seed": 10**14}]
+)
+def test_numbers_that_nothing_can_be_trained_with_are_told(changes):
+    (name,) = changes
+    with pytest.raises(SetupError, match=f"{name.replace('_', ' ')} is .*: choose"):
+        dataclasses.replace(ARGUMENTS, **changes)
+
+
+def test_the_largest_seed_trains(tmp_path):
+    trainer(tmp_path, dataclasses.replace(ARGUMENTS, seed=2**43))._train_step()
+
+
 @pytest.mark.parametrize("left", [0, 1000])
 def test_a_checkpoint_that_was_cut_short_is_told(left, tmp_path):
     trainer(tmp_path)._save()
