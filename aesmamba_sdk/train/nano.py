@@ -51,7 +51,7 @@ _STUDENT = replace(
     _TEACHER,
     optimizer="muon",
     distillation=5.0,
-    features=20.0,
+    features=50.0,
     soft_targets=6.0,
     softened=0.4,
 )
