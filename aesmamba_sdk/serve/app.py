@@ -12,6 +12,7 @@ from fastapi.security import HTTPBearer
 from starlette.types import ASGIApp
 
 from aesmamba_sdk import __version__
+from aesmamba_sdk.serve.answers import AnyText
 from aesmamba_sdk.serve.bodies import BodyLimits, Slots
 from aesmamba_sdk.serve.errors import add_error_handlers
 from aesmamba_sdk.serve.jobs import Jobs
@@ -75,6 +76,7 @@ def _routes(sdk: AesMamba, settings: Settings, *, secured: bool) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
+        default_response_class=AnyText,
         # The usual pages to look at a description load their scripts from elsewhere.
         docs_url=None,
         redoc_url=None,

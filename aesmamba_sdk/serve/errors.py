@@ -8,7 +8,6 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from aesmamba_sdk.errors import (
@@ -21,6 +20,7 @@ from aesmamba_sdk.errors import (
     UserError,
     UserNotFoundError,
 )
+from aesmamba_sdk.serve.answers import AnyText
 from aesmamba_sdk.web.security import error_body
 
 logger = logging.getLogger(__name__)
@@ -80,26 +80,26 @@ def add_error_handlers(app: FastAPI) -> None:
     """Every error leaves ``app`` in the shape of :func:`error_body`."""
 
     @app.exception_handler(AesMambaError)
-    async def of_sdk(request: Request, error: AesMambaError) -> JSONResponse:
+    async def of_sdk(request: Request, error: AesMambaError) -> AnyText:
         status = status_of(error)
         if status >= 500:
             logger.error("%s: %s", error.code, error)
-        return JSONResponse(error_body(error.code, str(error)), status)
+        return AnyText(error_body(error.code, str(error)), status)
 
     @app.exception_handler(HTTPException)
-    async def of_http(request: Request, error: HTTPException) -> JSONResponse:
+    async def of_http(request: Request, error: HTTPException) -> AnyText:
         code = getattr(error, "code", None) or _CODES.get(error.status_code, "error")
         body = error_body(code, str(error.detail))
-        return JSONResponse(body, error.status_code, error.headers)
+        return AnyText(body, error.status_code, error.headers)
 
     @app.exception_handler(RequestValidationError)
-    async def of_validation(request: Request, error: RequestValidationError) -> JSONResponse:
-        return JSONResponse(error_body("invalid_request", _describe(error.errors())), 422)
+    async def of_validation(request: Request, error: RequestValidationError) -> AnyText:
+        return AnyText(error_body("invalid_request", _describe(error.errors())), 422)
 
     @app.exception_handler(Exception)
-    async def of_bugs(request: Request, error: Exception) -> JSONResponse:
+    async def of_bugs(request: Request, error: Exception) -> AnyText:
         # Starlette raises it anew once this is sent, and the server logs it.
-        return JSONResponse(error_body("internal", "the server failed; its log says why"), 500)
+        return AnyText(error_body("internal", "the server failed; its log says why"), 500)
 
 
 def _describe(problems: Any) -> str:

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from aesmamba_sdk.errors import RatingsError
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.serve import schemas
+from aesmamba_sdk.serve.answers import AnyText
 from aesmamba_sdk.serve.bodies import Slots, read_photo
 from aesmamba_sdk.serve.describe import answers, photo_body
 from aesmamba_sdk.serve.jobs import Jobs
@@ -86,7 +86,7 @@ def _add_ratings(router: APIRouter, sdk: AesMamba, slots: Slots) -> None:
     )
     async def rate(
         request: Request, name: Name, given: Annotated[schemas.GivenRating, Query()]
-    ) -> JSONResponse:
+    ) -> AnyText:
         """The body is the photo. A later rating of the same photo takes the earlier one's place.
 
         The photo itself is not kept.
@@ -104,7 +104,7 @@ def _add_ratings(router: APIRouter, sdk: AesMamba, slots: Slots) -> None:
                 source="http",
                 group=given.group,
             )
-        return JSONResponse(rating.to_dict(), 201)
+        return AnyText(rating.to_dict(), 201)
 
     @router.delete(
         place + "/{photo_id}",

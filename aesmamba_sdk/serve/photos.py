@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import JSONResponse
 
 from aesmamba_sdk import __version__
 from aesmamba_sdk.errors import PhotoError
 from aesmamba_sdk.serve import schemas
+from aesmamba_sdk.serve.answers import AnyText
 from aesmamba_sdk.serve.bodies import Slots, read_photo, read_photos
 from aesmamba_sdk.serve.describe import answers, photo_body, photos_body
 from aesmamba_sdk.serve.errors import ApiError
@@ -32,14 +32,14 @@ def photo_routes(sdk: AesMamba, scorer: Scorer, slots: Slots, settings: Settings
         responses=answers(404, 409, 415),
         openapi_extra=photo_body(),
     )
-    async def score(request: Request, options: Options) -> JSONResponse:
+    async def score(request: Request, options: Options) -> AnyText:
         """The body is the photo, as `image/jpeg` or the like. A bad photo is an error."""
         ask = _ask(options)
         with slots.taken():
             (found,) = await scorer.score([await read_photo(request)], ask)
         if found.error is not None:
             raise PhotoError(found.error.message, code=found.error.code)
-        return JSONResponse(found.to_dict())
+        return AnyText(found.to_dict())
 
     @router.post(
         "/scores",
@@ -48,7 +48,7 @@ def photo_routes(sdk: AesMamba, scorer: Scorer, slots: Slots, settings: Settings
         responses=answers(404, 409, 415),
         openapi_extra=photos_body(settings.max_photos),
     )
-    async def scores(request: Request, options: Options) -> JSONResponse:
+    async def scores(request: Request, options: Options) -> AnyText:
         """A form with the photos as files, each named `photos`. A bad one has an `error`."""
         ask = _ask(options)
         with slots.taken():
@@ -57,7 +57,7 @@ def photo_routes(sdk: AesMamba, scorer: Scorer, slots: Slots, settings: Settings
         records = [
             one.to_dict() | {"path": name} for (name, _), one in zip(photos, found, strict=True)
         ]
-        return JSONResponse({"scores": records})
+        return AnyText({"scores": records})
 
     @router.get("/model", summary="The shared model", responses=answers())
     def model() -> schemas.Model:

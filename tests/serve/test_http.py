@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
+import shutil
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -244,6 +247,26 @@ class TestJobs:
             assert sdk.models.list("alice") == []
             client.ask("DELETE", "/v1/users/alice")
             assert [job["user"] for job in client.get("/v1/jobs").json["jobs"]] == ["bob"]
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="their file names are text")
+def test_names_of_rated_files_that_are_no_text_are_told_as_python_has_them(
+    sdk, client, photos, tmp_path
+):
+    sdk.users.add("alice")
+    paths = [str(tmp_path / f"{i}\udcff.png") for i in range(3)]
+    for path, data in zip(paths, photos, strict=False):
+        with open(path, "wb") as stream:  # noqa: PTH123
+            stream.write(data)
+        sdk.rate("alice", path, 3)
+    listed = client.get("/v1/users/alice/ratings")
+    assert listed.status == 200
+    assert [rating["path"] for rating in listed.json["ratings"]] == paths
+    sdk.close()
+    shutil.rmtree(sdk.embeddings.file.parent)
+    os.remove(paths[0])  # noqa: PTH107
+    done = finished(client, client.post("/v1/users/alice/personalize").json)
+    assert any(paths[0] in problem for problem in done["report"]["problems"])
 
 
 def test_requests_are_logged_without_names_and_photos(client, photos, caplog):
