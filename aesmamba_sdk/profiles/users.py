@@ -293,13 +293,24 @@ def _trait_row(row: UserRow, change: TraitChange) -> TraitRow:
 def _checked_changes(traits: Mapping[str, Any], scale: Scale = BIG_FIVE_SCALE) -> dict[str, Any]:
     """``traits`` as they are stored, ``None`` where a trait is to be removed."""
     for name in _FREE_WORDS:
-        if not isinstance(traits.get(name), (str, type(None))):
+        if traits.get(name) is not None and not _is_text(traits[name]):
             raise TraitError(f"{name} {traits[name]!r} must be text")
     sentences = traits.get("sentences") or ()
-    if not isinstance(sentences, (list, tuple)) or not all(isinstance(s, str) for s in sentences):
+    if not isinstance(sentences, (list, tuple)) or not all(map(_is_text, sentences)):
         raise TraitError(f"sentences {sentences!r} must be a list of sentences")
     known = Traits.from_dict(traits, scale=scale).to_dict()
     return {name: known.get(name) for name in traits}
+
+
+def _is_text(value: object) -> bool:
+    """Whether tokenizers and every database can read it: no bytes or half letters in it."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _replaced(session: Session, profile: _Record) -> UserRow | None:

@@ -83,7 +83,15 @@ def test_the_history_tells_every_change_oldest_first(users):
 
 @pytest.mark.parametrize(
     "traits",
-    [{"mood": 3}, {"mood": None}, {"openness": 11}, {"age": 30}, {"sentences": "I love fog."}],
+    [
+        {"mood": 3},
+        {"mood": None},
+        {"openness": 11},
+        {"age": 30},
+        {"age": "half a letter \ud800"},
+        {"sentences": "I love fog."},
+        {"sentences": ["I love \udcff."]},
+    ],
 )
 def test_unusable_traits_write_nothing(users, traits):
     users.add("alice", openness=4)
