@@ -204,7 +204,7 @@ class RatingSession:
         report = self._sdk.personalize(self.user, progress=tell)
         tell("ranking", 0, 0)
         after = list(self._sdk.score_many(self.photos, user=self.user))
-        personal_before = before[0].method not in (None, "generic")
+        personal_before = any(score.method not in (None, "generic") for score in before)
         return Learned(report, _ranked(before, after), personal_before)
 
     def _scores_before(self) -> list[Score]:

@@ -112,6 +112,16 @@ def test_learning_ranks_before_and_after(session, sdk, photos):
     assert [p.before for p in again.ranking] == [p.after for p in first.ranking]
 
 
+def test_scores_before_are_known_as_personal_though_the_first_photo_is_gone(session, photos):
+    for photo in session.offered():
+        session.rate(photo, stars(session.path(photo)))
+    assert not learned(session).result.personal_before
+    photos[0].unlink()
+    again = learned(session).result
+    assert again.personal_before
+    assert 0 not in [ranked.photo for ranked in again.ranking]
+
+
 def test_learning_that_fails_says_why_and_may_be_tried_again(session):
     session.rate(0, 3)
     failed = learned(session)
