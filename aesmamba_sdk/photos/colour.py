@@ -10,6 +10,8 @@ from PIL import Image, ImageCms
 from aesmamba_sdk.photos.limits import MAX_SIDE
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
+_MULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+"""Modes whose colours are multiplied with alpha already, and the plain ones."""
 _BAND = 2**17
 """Pixels of a deep image that are converted at a time."""
 _TURNS = {
@@ -48,6 +50,8 @@ def _resizable(image: Image.Image) -> Image.Image:
     """In a mode whose neighbouring pixels may be mixed, at eight bits."""
     if image.mode in DEEP_MODES:
         return _to_eight_bits(image)
+    if image.mode in _MULTIPLIED:
+        return image.convert(_MULTIPLIED[image.mode])
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     return image.convert("L") if image.mode == "1" else image
@@ -80,7 +84,7 @@ def _to_eight_bits(image: Image.Image) -> Image.Image:
 
 def _to_srgb(image: Image.Image) -> Image.Image:
     profile = image.info.get("icc_profile")
-    if image.mode in ("LA", "La"):
+    if image.mode == "LA":
         image = image.convert("RGBA")
     alpha = image.getchannel("A") if image.mode == "RGBA" else None
     if profile and image.mode in ("RGB", "RGBA", "CMYK", "L", "LAB"):

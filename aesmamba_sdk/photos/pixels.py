@@ -99,7 +99,7 @@ def _bytes_of_pixel(image: Image.Image) -> float:
 
 
 def _bytes_to_convert(image: Image.Image) -> int:
-    if image.mode in ("P", "PA") or "transparency" in image.info:
+    if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
         return 8  # RGBA, and once more with the colours times alpha, which Pillow mixes
     if image.mode in ("RGBA", "LA"):
         return 4

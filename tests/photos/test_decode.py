@@ -58,9 +58,15 @@ def test_every_mode_becomes_rgb(mode):
         assert close(photo.image, grey.convert("RGB"), 1)
 
 
-def test_transparency_lies_on_white():
-    photo = load_photo(Image.new("RGBA", (4, 4), (255, 0, 0, 0)))
+@pytest.mark.parametrize("modes", [("RGBA",), ("LA",), ("RGBA", "RGBa"), ("LA", "La")])
+def test_transparency_lies_on_white(modes):
+    image = Image.new("RGBA", (4, 4), (255, 0, 0, 0))
+    image.putpixel((1, 0), (90, 90, 90, 255))
+    for mode in modes:
+        image = image.convert(mode)
+    photo = load_photo(image)
     assert photo.image.getpixel((0, 0)) == (255, 255, 255)
+    assert photo.image.getpixel((1, 0)) == (90, 90, 90)
 
 
 def test_not_a_number_is_black():
