@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +34,8 @@ def decoded(
 ) -> tuple[NDArray[np.uint8], dict[int, str]]:
     """Photos from the file where they were kept before, else decoded and kept there.
 
+    A run that wants them while another decodes them waits for it.
+
     Args:
         file: has all of them. Where some cannot be used, those that can lie beside it, with a list
             of the others.
@@ -44,7 +48,23 @@ def decoded(
         Bytes of that shape, a memory map, and why there is nothing in some rows.
     """
     whole = _kept(file, shape)
-    if whole is not None:
+    if whole is not None:  # nothing is to be written: the folder may be another's
+        return whole, {}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with _alone(file.with_suffix(".lock")):
+        return _decoded(file, shape, load, progress, retry=retry)
+
+
+def _decoded(
+    file: Path,
+    shape: tuple[int, int, int, int],
+    load: Load,
+    progress: Progress | None,
+    *,
+    retry: bool,
+) -> tuple[NDArray[np.uint8], dict[int, str]]:
+    whole = _kept(file, shape)
+    if whole is not None:  # by another run, meanwhile
         return whole, {}
     partial, listed = file.with_suffix(".partial.npy"), file.with_suffix(".unusable.json")
     if _kept(partial, shape) is None:
@@ -57,6 +77,24 @@ def decoded(
             return np.load(partial.replace(file), mmap_mode="r"), {}
         _write(listed, unusable)
     return np.load(partial, mmap_mode="r"), unusable
+
+
+@contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block; a process that is killed holds up no other."""
+    with lock.open("ab") as stream:
+        if sys.platform == "win32":
+            import msvcrt
+
+            while True:
+                with suppress(OSError):  # it gives up after ten seconds
+                    msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
+                    break
+        else:
+            import fcntl
+
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        yield
 
 
 def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
@@ -88,7 +126,6 @@ def _decode(
     progress: Progress | None,
 ) -> dict[int, str]:
     """Decode the missing rows, or all of a new file; returns which could not be, and why."""
-    partial.parent.mkdir(parents=True, exist_ok=True)
     mode: Literal["r+", "w+"] = "r+" if missing else "w+"
     array = np.lib.format.open_memmap(partial, mode=mode, dtype=np.uint8, shape=shape)
     rows = missing or range(shape[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 import zipfile
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.train.datasets import Categories, read_dataset
+from aesmamba_sdk.train.datasets.pixels import decoded
 from aesmamba_sdk.train.losses import scale_category
 from tests.train.datasets import made
 
@@ -153,7 +155,7 @@ def test_photos_stay_skipped_until_all_are_asked_for(gaps):
     photos = dataset.photo_set(gaps / "cache", 4)
     assert photos.names == ("a.jpg", "b.jpg", "c.jpg")
     assert photos.pixels[:, 0, 0, 0].tolist() == pytest.approx([40, 80, 120], abs=2)
-    assert [file.suffixes for file in (gaps / "cache").iterdir()] == [[".npy"]]
+    assert sorted(file.suffixes for file in (gaps / "cache").iterdir()) == [[".lock"], [".npy"]]
 
 
 def test_decoding_that_was_killed_begins_anew(gaps):
@@ -283,3 +285,30 @@ def test_of_a_long_wrong_value_the_beginning_is_told(tad66k):
     message, _ = failure(tad66k)
     assert "score is '111" in message
     assert len(message) < 300 + len(str(tad66k))
+
+
+def test_a_run_waits_for_another_that_decodes_the_same_photos(tmp_path):
+    """It would begin the file anew under the other's hands."""
+    shape = (300, 1, 1, 3)
+    started, others = threading.Event(), []
+
+    def load(row):
+        if row == shape[0] - 1:
+            started.set()
+            other.join(0.5)
+        return np.full(shape[1:], 7, np.uint8)
+
+    def run_the_other():
+        started.wait()
+        others.append(decoded(tmp_path / "x.npy", shape, fail, None, retry=True)[0])
+
+    def fail(row):
+        raise AssertionError("decoded twice")
+
+    other = threading.Thread(target=run_the_other)
+    other.start()
+    pixels, _ = decoded(tmp_path / "x.npy", shape, load, None, retry=True)
+    other.join()
+    for found in (pixels, *others):
+        assert (found == 7).all()
+    assert len(others) == 1
