@@ -24,6 +24,7 @@ TASTE_FILE = "taste.safetensors"
 
 _ARRAYS = ("projection", "offset")
 _MOST_DIRECTIONS = 128
+_NO_SPREAD = 1e-6  # less is rounding: along such a direction these photos do not vary at all
 
 
 @dataclass(frozen=True)
@@ -166,8 +167,8 @@ def uninformed(
     basis = space.basis()
     seen = space(features) @ basis
     center = seen.mean(0)
-    _, _, directions = np.linalg.svd(seen - center, full_matrices=False)
-    kept = directions[:_MOST_DIRECTIONS].T
+    _, sizes, directions = np.linalg.svd(seen - center, full_matrices=False)
+    kept = directions[sizes > _NO_SPREAD][:_MOST_DIRECTIONS].T
     kept = kept / (np.sqrt(np.square((seen - center) @ kept).sum(1).mean()) + 1e-12)
     ones = np.ones(kept.shape[1])
     return TastePrior(

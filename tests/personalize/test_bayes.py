@@ -11,6 +11,7 @@ from aesmamba_sdk.personalize import bayes
 from aesmamba_sdk.personalize.auto import fit_auto
 from aesmamba_sdk.personalize.bayes import Evidence, Observations
 from aesmamba_sdk.personalize.blend import Affine
+from aesmamba_sdk.personalize.head import PersonalHead
 from aesmamba_sdk.personalize.taste import TastePrior, uninformed
 from tests import toy
 
@@ -230,6 +231,26 @@ def test_without_people_every_direction_is_alike():
     design = known.design(features, generic)
     found = Evidence(known, Observations.of(design[:100], ratings[:100])).posterior()
     assert np.corrcoef(design[100:] @ found.mean, ratings[100:])[0, 1] > 0.8
+
+
+def test_along_a_direction_in_which_known_photos_do_not_vary_nothing_is_expected(tmp_path):
+    """One photo alone tells of none: all else must not look infinitely far away."""
+    rng = np.random.default_rng(0)
+    features, generic = rng.normal(size=(300, 6)).astype(np.float32), rng.normal(3, 0.4, 300)
+    for rows, directions in (([0], 0), ([0] * 6, 0), ([0, 1, 1, 2], 2)):
+        known = uninformed("b", features[rows], generic[rows])
+        assert known.projection.shape[1] == directions
+        posterior = Evidence(known, Observations.of(*_nothing(known))).posterior()
+        score, std = posterior.predict(known.design(features, generic))
+        np.testing.assert_allclose(score, generic, atol=1e-6)
+        assert std.max() < 3
+        PersonalHead.of(known, posterior).save(tmp_path)
+        kept = PersonalHead.load(tmp_path)
+        np.testing.assert_allclose(kept.predict(features, generic)[1], std, rtol=1e-3)
+
+
+def _nothing(known):
+    return np.zeros((0, len(known.mean))), np.zeros(0)
 
 
 def test_what_thousands_of_ratings_take_does_not_grow_with_their_square():
