@@ -11,6 +11,7 @@ from aesmamba_sdk.scores import Scale
 
 EXPERIENCE_LEVELS = ("beginner", "competent", "proficient", "expert")
 BIG_FIVE = ("openness", "conscientiousness", "extroversion", "agreeableness", "neuroticism")
+FREE_WORDS = ("age", "gender", "education")
 BIG_FIVE_SCALE = Scale(1.0, 10.0)
 """PARA's range of the personality scores."""
 
@@ -54,7 +55,7 @@ class Traits:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any], *, scale: Scale = BIG_FIVE_SCALE) -> Traits:
-        """Traits from names and values; ``None`` means unknown.
+        """Traits from names and values; ``None`` means unknown, as do blank words and sentences.
 
         Args:
             record: trait name to value.
@@ -67,13 +68,13 @@ class Traits:
         unknown = sorted(set(record) - known)
         if unknown:
             raise TraitError(f"unknown trait {unknown[0]!r}; there are: {', '.join(sorted(known))}")
-        values = {name: value for name, value in record.items() if value is not None}
+        values = {name: value for name, value in record.items() if not _says_nothing(name, value)}
         for name in BIG_FIVE:
             if name in values:
                 score = _check_score(name, values[name], scale)
                 values[name] = scale.convert(score, BIG_FIVE_SCALE)
         if "sentences" in values:
-            values["sentences"] = tuple(values["sentences"])
+            values["sentences"] = tuple(s for s in values["sentences"] if s.strip())
         return cls(**values)
 
     def only(self, names: Collection[str]) -> Traits:
@@ -85,6 +86,11 @@ class Traits:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         known = {name: value for name, value in values.items() if value not in (None, ())}
         return known | ({"sentences": list(self.sentences)} if self.sentences else {})
+
+
+def _says_nothing(name: str, value: object) -> bool:
+    """Whether a value, as an empty field of a form, leaves a trait unknown."""
+    return value is None or (name in FREE_WORDS and isinstance(value, str) and not value.strip())
 
 
 def _check_score(name: str, value: object, scale: Scale) -> float:

@@ -28,11 +28,10 @@ from aesmamba_sdk.profiles.tables import (
     name_key,
     parse_time,
 )
-from aesmamba_sdk.profiles.traits import BIG_FIVE_SCALE, Traits
+from aesmamba_sdk.profiles.traits import BIG_FIVE_SCALE, FREE_WORDS, Traits
 from aesmamba_sdk.scores import SCHEMA_VERSION, Scale
 
 _RECORD_FIELDS = ("schema", "name", "created_at", "traits", "history", "ratings", "models")
-_FREE_WORDS = ("age", "gender", "education")
 
 
 @dataclass(frozen=True)
@@ -292,7 +291,7 @@ def _trait_row(row: UserRow, change: TraitChange) -> TraitRow:
 
 def _checked_changes(traits: Mapping[str, Any], scale: Scale = BIG_FIVE_SCALE) -> dict[str, Any]:
     """``traits`` as they are stored, ``None`` where a trait is to be removed."""
-    for name in _FREE_WORDS:
+    for name in FREE_WORDS:
         if traits.get(name) is not None and not _is_text(traits[name]):
             raise TraitError(f"{name} {traits[name]!r} must be text")
     sentences = traits.get("sentences") or ()

@@ -99,6 +99,11 @@ def test_unknown_names_and_levels_are_refused_with_the_known_ones():
         Traits(art_experience="guru")
 
 
+def test_blank_words_say_nothing():
+    blank = {"age": "", "gender": " ", "education": "\n", "sentences": ["", " ", "I love fog."]}
+    assert Traits.from_dict(blank) == Traits(sentences=("I love fog.",))
+
+
 def test_traits_survive_their_record():
     traits = Traits(openness=4, gender="female", sentences=("I love fog.",))
     assert Traits.from_dict(traits.to_dict()) == traits

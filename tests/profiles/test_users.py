@@ -67,6 +67,15 @@ def test_setting_changes_some_traits_and_none_removes_one(users):
     assert changed.traits == Traits(openness=6, gender="female") == users.get("alice").traits
 
 
+def test_a_blank_word_removes_a_trait_as_none_does(users):
+    users.add("alice", age="30", gender="")
+    assert users.set("alice", age=" ").traits == Traits()
+    assert [(change.name, change.value) for change in users.history("alice")] == [
+        ("age", "30"),
+        ("age", None),
+    ]
+
+
 def test_the_history_tells_every_change_oldest_first(users):
     users.add("alice", openness=4)
     users.set("alice", openness=6)
