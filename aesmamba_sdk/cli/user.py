@@ -144,9 +144,11 @@ def set_(
     Example:
       aesmamba user set alice --openness 5 --unset age
     """
+    changes = _given(traits)
+    if both := changes.keys() & set(unset):
+        raise click.UsageError(f"{min(both)} is given and unset at once: do one of them")
     with AesMamba() as sdk:
-        changes = _given(traits) | dict.fromkeys(unset)
-        _show(sdk.users.set(name, scale=trait_scale, **changes), form)
+        _show(sdk.users.set(name, scale=trait_scale, **changes, **dict.fromkeys(unset)), form)
 
 
 @user.command()

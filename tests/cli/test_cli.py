@@ -245,6 +245,13 @@ class TestUser:
         assert json.loads(run("user", "import", tmp_path / "a.json").stdout)["name"] == "alice"
         assert "alice" in run("user", "list", "--format", "table").stdout
 
+    def test_a_trait_is_not_given_and_unset_at_once(self, run):
+        run("user", "add", "alice", "--age", "30")
+        result = run("user", "set", "alice", "--age", "40", "--unset", "age")
+        assert result.exit_code == 2
+        assert "age is given and unset at once" in result.stderr
+        assert json.loads(run("user", "show", "alice").stdout)["traits"] == {"age": "30"}
+
     def test_without_a_name_it_is_whoever_is_logged_in(self, run, monkeypatch):
         monkeypatch.setenv("LOGNAME", "carol")
         assert json.loads(run("user", "add", "--openness", 4).stdout)["name"] == "carol"
