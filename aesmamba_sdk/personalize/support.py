@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from aesmamba_sdk.embeddings.stream import Embedded
 from aesmamba_sdk.errors import PersonalizeError, RatingsError
 from aesmamba_sdk.personalize.fit import MINIMUM_SHOTS, Support
 from aesmamba_sdk.photos import load_photo
-from aesmamba_sdk.profiles.rating_store import Rating
+from aesmamba_sdk.profiles.rating_store import Rating, is_number_of
 from aesmamba_sdk.ratings import Choice, RatedPhoto
 from aesmamba_sdk.scores import UNIT_SCORES, Scale
 
@@ -170,7 +169,7 @@ def rating_of(
     if embedded.photo_id is None:
         assert embedded.error is not None
         raise embedded.error
-    if not isinstance(score, Real) or score not in scale:  # texts cannot be compared with a scale
+    if not is_number_of(score, scale):
         raise RatingsError(f"the rating {score!r} is not on its scale of {scale}")
     rated = RatedPhoto(Path(embedded.path or name), score, scale, {}, source, group)
     rating = _rating(rated, embedded.photo_id, datetime.now(UTC))

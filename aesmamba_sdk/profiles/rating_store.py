@@ -282,8 +282,13 @@ def _columns(rating: Rating) -> dict[str, Any]:
     }
 
 
+def is_number_of(value: Any, scale: Scale) -> bool:
+    """Whether a value is a number, be it one of numpy's, and on the scale."""
+    number: Any = value
+    return not isinstance(value, bool) and isinstance(value, Real) and number in scale
+
+
 def _number(name: str, value: Any, scale: Scale) -> float:
-    # numpy's numbers are real ones, too.
-    if isinstance(value, bool) or not isinstance(value, Real) or value not in scale:
+    if not is_number_of(value, scale):
         raise RatingsError(f"{name} {value!r} is no number of {scale}: convert it to that scale")
     return float(value)
