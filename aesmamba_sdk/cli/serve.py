@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from aesmamba_sdk.cli.output import model_options, tell
+from aesmamba_sdk.cli.output import model_options, not_nan, tell
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.web.listen import (
     TOKEN_VARIABLE,
@@ -19,6 +19,7 @@ from aesmamba_sdk.web.listen import (
 )
 
 _MEGABYTE = 2**20
+_DAY = 86_400  # seconds
 
 
 @click.command()
@@ -37,9 +38,28 @@ _MEGABYTE = 2**20
 @click.option(
     "--allow-host", multiple=True, help="A name it may be called by, e.g. a proxy's; repeatable."
 )
-@click.option("--max-body", default=64, show_default=True, help="Megabytes of one request.")
-@click.option("--concurrency", default=16, show_default=True, help="Requests with photos at once.")
-@click.option("--timeout", default=60.0, show_default=True, help="Seconds for one request.")
+@click.option(
+    "--max-body",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Megabytes of one request.",
+)
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Requests with photos at once.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, _DAY),
+    callback=not_nan,
+    default=60.0,
+    show_default=True,
+    help="Seconds for one request.",
+)
 @model_options
 def serve(
     host: str,

@@ -147,6 +147,15 @@ class TestCommand:
 
         return invoke
 
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [("--max-body", 0), ("--concurrency", 0), ("--timeout", -3), ("--timeout", "nan")],
+    )
+    def test_bounds_that_would_refuse_every_request_are_refused(self, run, option, value):
+        result = run("--host", "no.such.host.invalid", option, value)
+        assert result.exit_code == 2
+        assert f"Invalid value for '{option}'" in result.stderr
+
     def test_a_taken_port_is_named(self, run):
         with bound("127.0.0.1", 0) as listener:
             result = run("--port", listener.getsockname()[1])
