@@ -52,6 +52,7 @@ class _Commands(click.Group):
     """Turns the SDK's errors into one line on standard error and an exit code."""
 
     def invoke(self, context: click.Context) -> Any:
+        _open_closed_streams()
         try:
             try:
                 return super().invoke(context)
@@ -75,6 +76,14 @@ class _Commands(click.Group):
                 raise
             click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
             context.exit(_INTERRUPTED)
+
+
+def _open_closed_streams() -> None:
+    """Where a stream was closed, as by ``2>&-``, Python has none: what goes there goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            nowhere = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+            setattr(sys, name, nowhere)
 
 
 def _is_unread(stream: TextIO) -> bool:

@@ -526,6 +526,21 @@ def test_a_full_disk_under_the_output_is_one_line(form):
     assert result.stderr.decode() == "Error: the output: No space left on device\n"
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a shell closes streams")
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_stream_stops_no_command(toy_model, tmp_path, closed):
+    photos = tmp_path / "photos"
+    toy.write_photos(photos, 2)
+    (photos / "broken.png").write_bytes(b"no photo")  # told on standard error
+    code = "from aesmamba_sdk.cli import main; main()"
+    command = ["sh", "-c", f'exec "$0" "$@" {closed}', sys.executable, "-c", code]
+    command += ["score", "--model", str(toy_model), str(photos)]
+    result = subprocess.run(command, capture_output=True)
+    assert result.returncode == 1
+    assert result.stdout.count(b"\n") == (0 if closed == ">&-" else 3)
+    assert b"Traceback" not in result.stderr
+
+
 @pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise")
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "table"])
 def test_a_reader_that_goes_away_ends_the_program_quietly(toy_model, photos, form):
