@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import sysconfig
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,7 +28,8 @@ class NativeLibraryHook(BuildHookInterface):
         except build.BuildError as error:
             self.app.display_warning(f"without the native library: {error}")
             # What an earlier build left may not fit these sources, and must not get into a wheel.
-            build.LIBRARY.unlink(missing_ok=True)
+            with suppress(OSError):  # in a tree that is not to be written, it stays out as ignored
+                build.LIBRARY.unlink()
             return
         build_data["artifacts"].append(library.relative_to(self.root).as_posix())
         build_data["pure_python"] = False

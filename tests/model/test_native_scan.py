@@ -216,16 +216,32 @@ def test_a_library_of_other_sources_is_refused(compiled, monkeypatch, no_cached_
     assert_torch_serves("other sources")
 
 
-@pytest.mark.parametrize("compiler", ["", "no-such-compiler"])
-def test_building_without_a_compiler_says_so(monkeypatch, capsys, compiler):
+@pytest.mark.parametrize(
+    ("compiler", "expected"),
+    [
+        ("", "no C++ compiler: set CXX, or install g++ or clang++"),
+        ("no-such-compiler -m32", "no C++ compiler: CXX=no-such-compiler -m32 is not there"),
+        ('g++ "', 'CXX=g++ " is no command: No closing quotation'),
+    ],
+)
+def test_building_without_a_compiler_says_so(monkeypatch, capsys, compiler, expected):
     monkeypatch.setenv("CXX", compiler)
     assert build.main() == 1
-    assert "no C++ compiler" in capsys.readouterr().err
+    assert expected in capsys.readouterr().err
+
+
+def test_a_compiler_may_lie_where_its_path_has_spaces_and_backslashes(monkeypatch, tmp_path):
+    compiler = tmp_path / "program files" / "c\\c++"
+    compiler.parent.mkdir()
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    assert build.find_compiler() == [str(compiler)]
 
 
 def test_a_compiler_that_fails_leaves_the_library_alone(monkeypatch, tmp_path):
     compiler = tmp_path / "c++"
-    compiler.write_text("#!/bin/sh\necho out of ink >&2\nexit 3\n")
+    compiler.write_bytes("#!/bin/sh\necho out of ink: b\xe9b\xe9 >&2\nexit 3\n".encode("latin-1"))
     compiler.chmod(0o755)
     monkeypatch.setenv("CXX", str(compiler))
     target = tmp_path / "library.so"
@@ -235,7 +251,9 @@ def test_a_compiler_that_fails_leaves_the_library_alone(monkeypatch, tmp_path):
     assert target.read_text() == "old"
 
 
-def test_installing_without_a_compiler_gives_a_pure_wheel(monkeypatch, tmp_path):
+@pytest.fixture
+def installation(monkeypatch, tmp_path):
+    """What is told while the package is built without a compiler, and what goes into the wheel."""
     interface = types.ModuleType("interface")  # hatchling itself is there only while building
     interface.BuildHookInterface = object
     monkeypatch.setitem(sys.modules, "hatchling.builders.hooks.plugin.interface", interface)
@@ -245,15 +263,32 @@ def test_installing_without_a_compiler_gives_a_pure_wheel(monkeypatch, tmp_path)
     spec = importlib.util.spec_from_file_location("hatch_build", REPOSITORY / "hatch_build.py")
     hook_module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(hook_module)
-
     native = tmp_path / "aesmamba_sdk" / "model" / "native"
     native.mkdir(parents=True)
     (native / "build.py").write_text(Path(build.__file__).read_text())
     monkeypatch.setenv("CXX", "")
-    warnings: list[str] = []
-    hook = hook_module.NativeLibraryHook()
-    hook.root, hook.app = str(tmp_path), types.SimpleNamespace(display_warning=warnings.append)
-    build_data = {"artifacts": [], "pure_python": True}
-    hook.initialize("standard", build_data)
+
+    def install():
+        warnings: list[str] = []
+        hook = hook_module.NativeLibraryHook()
+        hook.root, hook.app = str(tmp_path), types.SimpleNamespace(display_warning=warnings.append)
+        build_data = {"artifacts": [], "pure_python": True}
+        hook.initialize("standard", build_data)
+        return warnings, build_data
+
+    return native / build.LIBRARY.name, install
+
+
+def test_installing_without_a_compiler_gives_a_pure_wheel(installation):
+    old, install = installation
+    old.write_text("of other sources")
+    warnings, build_data = install()
     assert build_data == {"artifacts": [], "pure_python": True}
     assert "no C++ compiler" in warnings[0]
+    assert not old.exists()
+
+
+def test_an_old_library_that_cannot_be_removed_stops_no_installation(installation):
+    old, install = installation
+    old.mkdir()  # as little to be removed as a file in a tree that is not to be written
+    assert install()[1] == {"artifacts": [], "pure_python": True}

@@ -50,13 +50,21 @@ def find_compiler() -> list[str] | None:
     """The command of a C++ compiler: ``$CXX`` or else one of the usual names, if it is there.
 
     An empty ``$CXX`` says that none shall be used.
+
+    Raises:
+        BuildError: ``$CXX`` is no command.
     """
     chosen = os.environ.get("CXX")
-    if chosen is not None:
+    if chosen is None:
+        found = next((name for name in _COMPILERS if shutil.which(name)), None)
+        return None if found is None else [found]
+    if shutil.which(chosen):  # a path as it is, with its spaces and Windows' backslashes
+        return [chosen]
+    try:
         command = shlex.split(chosen)
-        return command if command and shutil.which(command[0]) else None
-    found = next((name for name in _COMPILERS if shutil.which(name)), None)
-    return None if found is None else [found]
+    except ValueError as error:
+        raise BuildError(f"CXX={chosen} is no command: {error}") from error
+    return command if command and shutil.which(command[0]) else None
 
 
 def build(target: Path = LIBRARY) -> Path:
@@ -67,7 +75,9 @@ def build(target: Path = LIBRARY) -> Path:
     """
     compiler = find_compiler()
     if compiler is None:
-        raise BuildError("no C++ compiler: set CXX, or install g++ or clang++")
+        chosen = os.environ.get("CXX")
+        remedy = f"CXX={chosen} is not there" if chosen else "set CXX, or install g++ or clang++"
+        raise BuildError(f"no C++ compiler: {remedy}")
     machine = _run([*compiler, "-dumpmachine"]).strip()
     kernels = _X86 if machine.startswith(("x86_64", "amd64")) else (_BASELINE,)
     try:
@@ -98,7 +108,10 @@ def _compile(compiler: list[str], flags: tuple[str, ...], source: str, target: P
 
 def _run(command: list[str]) -> str:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Compilers write paths and complaints in any encoding.
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", check=False
+        )
     except OSError as error:
         raise BuildError(f"{command[0]} does not run: {error}") from error
     if done.returncode:
