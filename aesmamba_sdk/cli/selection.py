@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from aesmamba_sdk.cli.output import progress_bar
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.errors import RatingsError, SetupError
 
 if TYPE_CHECKING:
     from aesmamba_sdk.photos import Selection
@@ -45,11 +45,12 @@ def selection_options(command: Command) -> Command:
 
         try:
             return command(*arguments, selection=Selection(include, exclude), **rest)
-        except SetupError as error:
-            if error.code != "no_photos" or not (include or exclude):
+        except (SetupError, RatingsError) as error:
+            if error.code not in ("no_photos", "ratings_empty") or not (include or exclude):
                 raise
-            raise SetupError(
-                f"{error}. What --include or --exclude leave out does not count.", code=error.code
+            told = f"{error}".rstrip(".")
+            raise type(error)(
+                f"{told}. What --include or --exclude leave out does not count.", code=error.code
             ) from error
 
     return run  # type: ignore[return-value]  # the same command, with options of its own

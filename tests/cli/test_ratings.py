@@ -60,6 +60,14 @@ def test_of_a_folder_only_what_fits_is_imported(run, library):
     assert names == [str(library / f"00{i}.png") for i in (1, 3, 4)]
 
 
+def test_patterns_that_leave_no_rating_are_told(run, library):
+    result = run("ratings", "import", "alice", library, "--include", "2024/*")
+    assert result.exit_code == 2
+    assert "or sidecars. What --include or --exclude leave out does not count." in result.stderr
+    result = run("ratings", "import", "alice", library.parent / "nowhere", "--include", "2024/*")
+    assert "--include" not in result.stderr
+
+
 def test_a_dry_run_keeps_nothing(run, library):
     result = run("ratings", "import", "alice", library / "001.png", "--dry-run")
     assert "nothing kept" in result.stderr
