@@ -27,6 +27,11 @@ _OPTIONAL = {
     "rawpy": "camera RAW files: pip install 'aesmamba-sdk[raw]'",
     "tifffile": "TIFF with colours as floats: pip install 'aesmamba-sdk[tiff]'",
     "psycopg": "profiles in PostgreSQL: pip install 'aesmamba-sdk[postgresql]'",
+    "fastapi": "aesmamba serve and rate: pip install 'aesmamba-sdk[serve]'",
+    "ray": "score --engine ray: pip install 'aesmamba-sdk[ray]'",
+    "triton": "the scan on GPUs without mamba-ssm: pip install 'aesmamba-sdk[triton]'",
+    "accelerate": "several GPUs, curves and a teacher: pip install 'aesmamba-sdk[train]'",
+    "scikit-image": "aesmamba demo: pip install 'aesmamba-sdk[demo]'",
 }
 _FAILED = 1
 

@@ -12,6 +12,7 @@ import re
 import resource
 import subprocess
 import sys
+import tomllib
 from pathlib import Path, PurePath
 
 import click
@@ -494,6 +495,14 @@ class TestModelAndDoctor:
         assert "torch: " in records["scan"]["message"]
         assert "toy@" in records["model"]["message"]
         assert "0 people" in records["database"]["message"]
+
+    def test_doctor_knows_every_extra(self, run, monkeypatch):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        module = sys.modules["aesmamba_sdk.cli.doctor"]  # behind the command of its name
+        monkeypatch.setattr(module, "_version", lambda package: "missing")
+        told = run("doctor").stdout
+        extras = project["optional-dependencies"]
+        assert [name for name in extras if f"aesmamba-sdk[{name}]" not in told] == ["test"]
 
     def test_doctor_is_legible_in_narrow_terminals(self, run, monkeypatch):
         monkeypatch.setattr(output, "_PIPE_WIDTH", 40)
