@@ -29,14 +29,14 @@ class Floor:
     aim: float
 
 
-GIAA = Floor(reached=0.77, aim=0.74)
+GIAA = Floor(reached=0.79, aim=0.74)
 """SRCC of the aesthetic score on the 500 PARA test photos."""
-FIAA = Floor(reached=0.76, aim=0.66)
+FIAA = Floor(reached=0.78, aim=0.66)
 """Mean SRCC over the nine attributes on the same photos."""
-OASIS = Floor(reached=0.44, aim=0.40)
+OASIS = Floor(reached=0.47, aim=0.40)
 """SRCC of the aesthetic score with the mean beauty of OASIS photos."""
-MEAN_ERROR = Floor(reached=0.04, aim=0.05)
-SLOPE = Floor(reached=0.07, aim=0.1)
+MEAN_ERROR = Floor(reached=0.03, aim=0.05)
+SLOPE = Floor(reached=0.08, aim=0.1)
 """Largest over the attributes, at most."""
 
 LOWERED_SAMPLES = {
@@ -53,18 +53,18 @@ MOVED_SAMPLES = {
     "larger copy": Floor(reached=0.03, aim=0.1),
 }
 """Largest move of the aesthetic score, at most."""
-LOWERED_PARA = {  # of all 500 photos: 1.00, 0.98, 0.97, 0.96, 0.98
+LOWERED_PARA = {  # of all 500 photos: 1.00, 0.99, 0.97, 0.96, 0.97
     "strong blur": Floor(reached=1.0, aim=0.95),
-    "heavy noise": Floor(reached=0.96, aim=0.95),
-    "overexposure": Floor(reached=0.96, aim=0.95),
-    "underexposure": Floor(reached=0.96, aim=0.95),
+    "heavy noise": Floor(reached=1.0, aim=0.95),
+    "overexposure": Floor(reached=0.94, aim=0.95),
+    "underexposure": Floor(reached=0.98, aim=0.95),
     "severe compression": Floor(reached=0.98, aim=0.95),
 }
 """The same of PARA test photos, every tenth of the 500; ``make results`` alters all of them."""
-MOVED_PARA = {  # of all 500 photos: 0.47, 0.16, 0.06
-    "flip": Floor(reached=0.16, aim=0.15),
-    "crop": Floor(reached=0.08, aim=0.15),
-    "larger copy": Floor(reached=0.05, aim=0.1),
+MOVED_PARA = {  # of all 500 photos: 0.36, 0.14, 0.06
+    "flip": Floor(reached=0.17, aim=0.15),
+    "crop": Floor(reached=0.13, aim=0.15),
+    "larger copy": Floor(reached=0.04, aim=0.1),
 }
 EVERY = 10
 
