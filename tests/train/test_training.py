@@ -109,7 +109,7 @@ def test_a_killed_run_continues_exactly(tmp_path):
 
 def test_a_clip_of_0_limits_no_gradient(tmp_path):
     steps = []
-    for clip in (0.0, math.inf):
+    for clip in (0.0, 1e9):
         run = trainer(tmp_path / str(clip), dataclasses.replace(ARGUMENTS, clip=clip))
         weight = run.model.heads.heads["aesthetic"].score[0].weight
         before = weight.detach().clone()
