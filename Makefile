@@ -4,6 +4,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 TRITON := $(VENV)/.triton
 NATIVE := $(wildcard aesmamba_sdk/model/native/*.cpp aesmamba_sdk/model/native/*.h)
+# Said before there is an environment of an older one, which would be kept.
+NEW_ENOUGH := import sys; sys.exit(None if sys.version_info >= (3, 11) \
+  else "Python 3.11 or later is needed: make $(or $(MAKECMDGOALS),demo) PYTHON=python3.11")
 
 .PHONY: demo test lint install bench results clean
 
@@ -14,7 +17,7 @@ install: $(STAMP)
 
 # Installing compiles the native library.
 $(STAMP): pyproject.toml constraints.txt hatch_build.py $(NATIVE)
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@test -x $(BIN)/pip || { $(PYTHON) -c '$(NEW_ENOUGH)' && $(PYTHON) -m venv $(VENV); }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
 	touch $@
 
