@@ -43,7 +43,7 @@ _DONE = 0
 _USAGE_OR_SETUP = 2
 _INTERRUPTED = 130
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_TOLD = (*_FULL, errno.EACCES)
+_TOLD = (*_FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 _SHOWN_ANYHOW = "aesmamba.shown-anyhow"
 _RARELY = (10_000, 20, 20)
 

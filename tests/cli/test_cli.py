@@ -573,17 +573,26 @@ def test_a_pipe_of_our_own_that_breaks_is_no_success():
     assert aesmamba("broken", script=script).returncode == 1
 
 
-def test_what_this_user_may_not_open_is_one_line():
+@pytest.mark.parametrize("code", ["EACCES", "EPERM", "EROFS", "ENOTDIR"])
+def test_what_cannot_be_opened_or_made_is_one_line(code):
     @click.group(cls=type(main))
     def group():
         pass
 
     @group.command()
     def closed():
-        raise PermissionError(errno.EACCES, "Permission denied", "album")
+        raise OSError(getattr(errno, code), "so it is", "album")
 
     result = CliRunner().invoke(group, ["closed"])
-    assert (result.exit_code, result.stderr) == (2, "Error: album: Permission denied\n")
+    assert (result.exit_code, result.stderr) == (2, "Error: album: so it is\n")
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path, run):
+    file = tmp_path / "file"
+    file.touch()
+    result = run("demo", "--keep", file / "demo")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"Error: {file / 'demo'}")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
