@@ -16,7 +16,7 @@ from aesmamba_sdk.house.rating import import_ratings
 from aesmamba_sdk.house.rooms import House
 from aesmamba_sdk.personalize.fit import Support, fit_personal
 from aesmamba_sdk.personalize.folder import PersonalRecord, folder_size, new_version, read_files
-from aesmamba_sdk.personalize.methods import METHODS, REACH_OF, Method
+from aesmamba_sdk.personalize.methods import METHODS, REACH_OF, SEEDS, Method
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.personalize.support import Gathered, with_choices
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
@@ -25,9 +25,6 @@ from aesmamba_sdk.ratings import Choice
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.xmp.choices import Picks, Rejects
-
-_SEEDS = 2**32
-"""So many there are: from 0, as all that draws by them takes."""
 
 
 def personalize(
@@ -53,9 +50,9 @@ def personalize(
         )
     if shots is not None and shots < 0:
         raise PersonalizeError(f"shots={shots}: it counts ratings", code="too_few_ratings")
-    if not 0 <= seed < _SEEDS:
+    if not 0 <= seed < SEEDS:
         raise PersonalizeError(
-            f"seed={seed}: give a number from 0 to {_SEEDS - 1}", code="personalize_seed"
+            f"seed={seed}: give a number from 0 to {SEEDS - 1}", code="personalize_seed"
         )
     started = time.monotonic()
     person = house.users.get(user)

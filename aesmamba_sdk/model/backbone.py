@@ -7,8 +7,9 @@ a text read. What was embedded before is scored by the heads alone, in numpy.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -156,10 +157,8 @@ class Backbone:
             f"write it again with `python -m aesmamba_sdk.train.reference --model {self.folder}`, "
             "or delete it and have no percentiles"
         )
-        try:
+        with _readable(file, remedy):
             features: Array = load_file(file)["features"].astype(np.float32)
-        except (OSError, SafetensorError, KeyError) as error:
-            raise CheckpointError(f"{file} cannot be read ({error}); {remedy}") from error
         if not len(features) or features.shape[1:] != (self.config.encoder.described,):
             raise CheckpointError(
                 f"{file} holds an array {features.shape}, and the model keeps "
@@ -182,12 +181,9 @@ class Backbone:
             f"learn it again with `python -m aesmamba_sdk.train.content --model {self.folder}`, "
             "or delete it and do without"
         )
-        try:
-            with safe_open(file, "numpy") as opened:
-                encoder = (opened.metadata() or {})["encoder"]
-                axes: Array = opened.get_tensor("axes").astype(np.float32)
-        except (OSError, SafetensorError, KeyError) as error:
-            raise CheckpointError(f"{file} cannot be read ({error}); {remedy}") from error
+        with _readable(file, remedy), safe_open(file, "numpy") as opened:
+            encoder = (opened.metadata() or {})["encoder"]
+            axes: Array = opened.get_tensor("axes").astype(np.float32)
         if encoder != self.encoder_hash:
             raise CheckpointError(f"{file} was learned with another encoder; {remedy}")
         return axes
@@ -204,6 +200,15 @@ class Backbone:
     def read_caption(self, caption: str) -> ReadText:
         """See :meth:`Network.read_caption`."""
         return self.network.read_caption(caption)
+
+
+@contextmanager
+def _readable(file: Path, remedy: str) -> Iterator[None]:
+    """What cannot be read of a file that a model may do without is told with the remedy."""
+    try:
+        yield
+    except (OSError, SafetensorError, KeyError) as error:
+        raise CheckpointError(f"{file} cannot be read ({error}); {remedy}") from error
 
 
 def save_reference(folder: Path, features: torch.Tensor) -> None:

@@ -14,6 +14,9 @@ into the encoder's last stage, or all of it, and encode every photo anew. ``full
 of the model trained as in the paper, for a GPU; encodes every photo anew.
 """
 
+SEEDS = 2**32
+"""So many there are: from 0, as all that draws by them takes."""
+
 Reach = Literal["heads", "stage", "all"]
 REACHES: tuple[Reach, ...] = get_args(Reach)
 REACH_OF: dict[Method, Reach] = {

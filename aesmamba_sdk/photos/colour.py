@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 from aesmamba_sdk.photos.limits import MAX_SIDE
 
 DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")
-_MULTIPLIED = {"La": "LA", "RGBa": "RGBA"}
+MULTIPLIED_MODES = {"La": "LA", "RGBa": "RGBA"}
 """Modes whose colours are multiplied with alpha already, and the plain ones."""
 _BAND = 2**17
 """Pixels of a deep image that are converted at a time."""
@@ -50,8 +50,8 @@ def _resizable(image: Image.Image) -> Image.Image:
     """In a mode whose neighbouring pixels may be mixed, at eight bits."""
     if image.mode in DEEP_MODES:
         return _to_eight_bits(image)
-    if image.mode in _MULTIPLIED:
-        return image.convert(_MULTIPLIED[image.mode])
+    if image.mode in MULTIPLIED_MODES:
+        return image.convert(MULTIPLIED_MODES[image.mode])
     if image.mode in ("P", "PA") or "transparency" in image.info:
         return image.convert("RGBA")
     return image.convert("L") if image.mode == "1" else image

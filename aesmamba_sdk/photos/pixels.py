@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image, ImageFile
 
-from aesmamba_sdk.photos.colour import DEEP_MODES, reduced
+from aesmamba_sdk.photos.colour import DEEP_MODES, MULTIPLIED_MODES, reduced
 from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
 
 _ORIENTATION_TAG = 0x0112
@@ -99,7 +99,7 @@ def _bytes_of_pixel(image: Image.Image) -> float:
 
 
 def _bytes_to_convert(image: Image.Image) -> int:
-    if image.mode in ("P", "PA", "La", "RGBa") or "transparency" in image.info:
+    if image.mode in ("P", "PA", *MULTIPLIED_MODES) or "transparency" in image.info:
         return 8  # RGBA, and once more with the colours times alpha, which Pillow mixes
     if image.mode in ("RGBA", "LA"):
         return 4

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from aesmamba_sdk.personalize.methods import Method
+from aesmamba_sdk.personalize.methods import SEEDS, Method
 from aesmamba_sdk.runs import State
 
 Trait = Annotated[float | None, Field(ge=1, le=10)]
@@ -55,7 +55,7 @@ class Personalize(Request):
 
     shots: int | None = Field(default=None, ge=2, description="Learn from so many ratings at most.")
     method: Method = "auto"
-    seed: int = Field(default=42, ge=0, lt=2**32)
+    seed: int = Field(default=42, ge=0, lt=SEEDS)
     dry_run: bool = Field(default=False, description="Only tell how well it would work.")
 
 

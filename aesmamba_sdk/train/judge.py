@@ -117,6 +117,14 @@ def pooled(maps: Mapping[int, Tensor]) -> Tensor:
     return maps[max(maps)].mean((2, 3), dtype=torch.float32)
 
 
+def seen_both_ways(network: MobileNetV2, images: Tensor) -> Tensor:
+    """Pooled features of photos and their mirror images together, (batch, channels).
+
+    What is in a photo does not change in a mirror; what changes there is of no interest.
+    """
+    return (pooled(network(images)) + pooled(network(images.flip(3)))) / 2
+
+
 class JudgeTrainer(Loop):
     """Fine-tunes a judge; the arguments are those of ``Loop``."""
 
@@ -143,11 +151,3 @@ class JudgeTrainer(Loop):
 
     def _attributes(self) -> tuple[str, ...]:
         return self.names
-
-
-def seen_both_ways(network: MobileNetV2, images: Tensor) -> Tensor:
-    """Pooled features of photos and their mirror images together, (batch, channels).
-
-    What is in a photo does not change in a mirror; what changes there is of no interest.
-    """
-    return (pooled(network(images)) + pooled(network(images.flip(3)))) / 2

@@ -51,32 +51,21 @@ def decoded(
     if whole is not None:  # nothing is to be written: the folder may be another's
         return whole, {}
     file.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(file.with_suffix(".lock")):
-        return _decoded(file, shape, load, progress, retry=retry)
-
-
-def _decoded(
-    file: Path,
-    shape: tuple[int, int, int, int],
-    load: Load,
-    progress: Progress | None,
-    *,
-    retry: bool,
-) -> tuple[NDArray[np.uint8], dict[int, str]]:
-    whole = _kept(file, shape)
-    if whole is not None:  # by another run, meanwhile
-        return whole, {}
     partial, listed = file.with_suffix(".partial.npy"), file.with_suffix(".unusable.json")
-    if _kept(partial, shape) is None:
-        listed.unlink(missing_ok=True)  # of an array that was removed
-    unusable = _read(listed)
-    if not unusable or retry:
-        unusable = _decode(partial, shape, list(unusable), load, progress)
-        if not unusable:
-            listed.unlink(missing_ok=True)
-            return np.load(partial.replace(file), mmap_mode="r"), {}
-        _write(listed, unusable)
-    return np.load(partial, mmap_mode="r"), unusable
+    with _alone(file.with_suffix(".lock")):
+        whole = _kept(file, shape)
+        if whole is not None:  # by another run, meanwhile
+            return whole, {}
+        if _kept(partial, shape) is None:
+            listed.unlink(missing_ok=True)  # of an array that was removed
+        unusable = _read(listed)
+        if not unusable or retry:
+            unusable = _decode(partial, shape, list(unusable), load, progress)
+            if not unusable:
+                listed.unlink(missing_ok=True)
+                return np.load(partial.replace(file), mmap_mode="r"), {}
+            _write(listed, unusable)
+        return np.load(partial, mmap_mode="r"), unusable
 
 
 @contextmanager
