@@ -27,6 +27,7 @@ _ARGUMENTS = {
     "features": "Weight of the teacher's features of the whole crop.",
     "blended": "Share of photos laid over one another, learned from the teacher alone.",
     "softened": "How far photos are at most moved towards a blur; the teacher sees them clear.",
+    "agreement": "Weight of the difference between scores of photos and of their mirror images.",
     "soft_targets": "Weight of the teacher's scores.",
     "seed": "Of everything random.",
     "checkpoint_minutes": "Time between checkpoints.",

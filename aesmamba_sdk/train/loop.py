@@ -55,6 +55,8 @@ class TrainingArguments:
         ruined: share of the photos that are ruined, their scores lowered; not with votes.
         blended: share of the photos that are cropped hard and laid over one another, and learned
             from the teacher alone; not with votes or texts.
+        agreement: weight of the difference between scores of a photo and of its mirror image; where
+            it is not 0, a quarter of each batch are mirror images of others in it.
         softened: how far photos are at most moved towards a slight blur, 0 to 1; a teacher sees
             them clear.
         photo_alone: share of the examples with a text that are learned without it, so that a
@@ -87,6 +89,7 @@ class TrainingArguments:
     categories: Literal["balanced", "plain", "none"] = "balanced"
     ruined: float = 0.0
     blended: float = 0.0
+    agreement: float = 0.0
     softened: float = 0.0
     photo_alone: float = 0.0
     ema: float = 0.999

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,7 +33,7 @@ from aesmamba_sdk.train.losses import (
     scale_category,
     total,
 )
-from aesmamba_sdk.train.views import Views, predict, read
+from aesmamba_sdk.train.views import Views, mirror, predict, read
 
 Teacher = Callable[[Tensor], View]
 """(batch, 3, H, W) in [0, 1] to what a frozen network makes of it."""
@@ -51,7 +52,8 @@ class Trainer(Loop):
 
     Raises:
         SetupError: also, if model and teacher have no maps of one stride, or photos are to be
-            blended that no teacher sees, or that have votes or texts.
+            blended that no teacher sees, or that have votes or texts, or batches are too small
+            for ``agreement``.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Trainer(Loop):
         if self.teacher is not None and arguments.features:
             self.features.append(_feature_projection(model, self.teacher, device))
         self.categories = categories
+        self.unlabelled = photos.scores.isnan().all(0).to(device)
         self.counts = category_counts(categories(photos.scores), model.config.scale_classes)
         if arguments.categories == "plain":  # equal counts raise all logits alike
             self.counts = torch.ones_like(self.counts)
@@ -91,6 +94,7 @@ class Trainer(Loop):
             devices=devices,
             journal=journal,
         )
+        self.pairs = _mirrored(arguments, self.devices)
 
     @property
     def projections(self) -> nn.ModuleList:
@@ -102,6 +106,11 @@ class Trainer(Loop):
         features, maps = self._see(views)
         predictions = self.model.heads(self._integrate(features, rows))
         losses, weights = self._label_losses(predictions, views.scores, rows)
+        if pairs := self.pairs:
+            scores = predictions.scores.float()
+            mirrored = scores[-pairs:].masked_fill(self.unlabelled, float("nan"))
+            losses["agreement"] = masked_mse(scores[:pairs], mirrored)
+            weights["agreement"] = self.arguments.agreement
         if self.teacher is not None:
             view = self._ask(self.teacher, views)
             errors = [
@@ -119,6 +128,12 @@ class Trainer(Loop):
             for name in ("distillation", "features", "soft_targets"):
                 weights[name] = getattr(self.arguments, name)
         return {"loss": total(losses, weights), **losses}
+
+    def _batch(self, step: int) -> tuple[Views, Rows]:
+        views, rows = super()._batch(step)
+        if not self.pairs:
+            return views, rows
+        return mirror(views, self.pairs), np.concatenate([rows[: -self.pairs], rows[: self.pairs]])
 
     def _see(self, views: Views) -> tuple[Tensor, dict[int, Tensor]]:
         """What the heads read of the batch, and the encoder's maps where there is a teacher."""
@@ -199,6 +214,8 @@ class Trainer(Loop):
         if self.photos.texts is None:
             return features
         alone = torch.rand(len(rows)) < self.arguments.photo_alone
+        if self.pairs:  # read as much beside a photo as beside its mirror image
+            alone[-self.pairs :] = alone[: self.pairs]
         texts = [self.photos.texts[i] for i in rows]
         fused = self.model.integrate(features, *read(self.model, texts))
         return torch.where(alone.to(features.device)[:, None], features, fused)
@@ -287,6 +304,18 @@ def _check_blended(arguments: TrainingArguments, photos: PhotoSet, teacher: Teac
         raise SetupError("blended photos are learned from a teacher alone: name one")
     if photos.votes is not None or photos.texts is not None:
         raise SetupError("photos with votes or texts cannot be blended: neither holds for two")
+
+
+def _mirrored(arguments: TrainingArguments, devices: Devices) -> int:
+    """How many of a process's batch, its last, are mirror images of as many others, its first."""
+    if not arguments.agreement:
+        return 0
+    if pairs := arguments.batch_size // devices.world // 4:
+        return pairs
+    raise SetupError(
+        f"a batch of {arguments.batch_size} photos for {devices.world} processes is too small to "
+        "learn agreement: that takes at least 4 for each"
+    )
 
 
 def _feature_projection(model: AesMamba, teacher: Teacher, device: torch.device) -> nn.Linear:

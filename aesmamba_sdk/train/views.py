@@ -117,6 +117,23 @@ def blend(pixels: Tensor, views: Views, share: float, generator: torch.Generator
     return Views(images, scores, views.ruined & ~chosen.to(images.device), images)
 
 
+def mirror(views: Views, pairs: int) -> Views:
+    """Put mirror images of the first photos in the place of the last.
+
+    What a photo is worth does not change in a mirror, even where nobody knows what it is worth.
+    """
+
+    def doubled(x: Tensor, flip: bool = False) -> Tensor:
+        return torch.cat([x[:-pairs], x[:pairs].flip(3) if flip else x[:pairs]])
+
+    return Views(
+        images=doubled(views.images, flip=True),
+        scores=doubled(views.scores),
+        ruined=doubled(views.ruined),
+        clear=doubled(views.clear, flip=True),
+    )
+
+
 def soften(views: Views, most: float, generator: torch.Generator) -> Views:
     """Move each image towards a blur of three by three pixels, by up to ``most`` of the way.
 

@@ -15,6 +15,7 @@ from aesmamba_sdk.errors import DatasetError, SetupError, TrainingError
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.config import AesMambaConfig, VMambaConfig
+from aesmamba_sdk.model.preprocess import normalize
 from aesmamba_sdk.train import tasks
 from aesmamba_sdk.train.correlations import correlations
 from aesmamba_sdk.train.data import PhotoSet
@@ -307,6 +308,48 @@ def test_blended_photos_need_a_teacher_and_plain_scores(tmp_path):
     photos = dataclasses.replace(bright_is_beautiful(16, 0), texts=("hello",) * 16)
     with pytest.raises(SetupError, match="votes or texts"):
         Trainer(AesMamba(CONFIG), photos, photos, tmp_path, arguments, light)
+
+
+def test_photos_and_their_mirror_images_come_to_score_alike(tmp_path):
+    """Of photos with a left and a right half, every other of them labelled."""
+
+    def difference(agreement: float) -> float:
+        arguments = dataclasses.replace(ARGUMENTS, agreement=agreement, epochs=20)
+        torch.manual_seed(0)
+        network, folder = AesMamba(CONFIG), tmp_path / str(agreement)
+        run = Trainer(network, halves(64, 0), halves(16, 1), folder, arguments)
+        run.run()
+        unseen = halves(64, 2)
+        flipped = dataclasses.replace(unseen, pixels=unseen.pixels[:, :, ::-1].copy())
+        scores, mirrored = (predict(network, p, 16)[:, 0] for p in (unseen, flipped))
+        return float((scores - mirrored).std() / scores.std())
+
+    assert difference(10.0) < difference(0.0) / 2
+
+
+def halves(count: int, seed: int) -> PhotoSet:
+    rng = np.random.default_rng(seed)
+    level = rng.integers(20, 235, (count, 2))
+    pixels = np.repeat(level, 10, 1)[:, None, :, None].repeat(20, 1).repeat(3, 3).astype(np.uint8)
+    scores = torch.full((count, 2), NAN)
+    scores[::2, 0] = torch.from_numpy(1 + 4 * level.mean(1) / 255).float()[::2]
+    return PhotoSet(tuple(map(str, range(count))), pixels, scores)
+
+
+def test_agreement_asks_only_about_scores_that_are_learned(tmp_path):
+    run = trainer(tmp_path, dataclasses.replace(ARGUMENTS, agreement=1.0, epochs=1))
+    views, rows = run._batch(0)
+    assert torch.equal(views.images[6:], views.images[:2].flip(3))
+    assert rows[6:].tolist() == rows[:2].tolist(), "also the votes and texts of the same"
+    scores = run.model(normalize(views.images, run.model.config)).scores
+    expected = (scores[:2, 0] - scores[6:, 0]).square().mean()
+    torch.testing.assert_close(run._losses(views, rows)["agreement"], expected)
+
+
+def test_agreement_needs_batches_with_room_for_mirror_images(tmp_path):
+    arguments = dataclasses.replace(ARGUMENTS, agreement=1.0, batch_size=3)
+    with pytest.raises(SetupError, match="at least 4"):
+        trainer(tmp_path, arguments)
 
 
 def test_the_loop_sees_the_encoders_own_maps():

@@ -56,6 +56,17 @@ def test_blended_photos_lie_between_two_and_have_no_score():
     assert (moved > 1).float().mean() > 0.9
 
 
+def test_the_last_of_a_batch_are_mirror_images_of_its_first():
+    images, scores = torch.rand(5, 3, 4, 4), torch.arange(5.0)[:, None]
+    ruined = torch.tensor([True, False, False, True, False])
+    seen = views.mirror(views.Views(images, scores, ruined, images + 1), 2)
+    assert torch.equal(seen.images[:3], images[:3])
+    for own, first in ((seen.images, images), (seen.clear, images + 1)):
+        assert torch.equal(own[3:], first[:2].flip(3))
+    assert seen.scores.flatten().tolist() == [0, 1, 2, 0, 1]
+    assert seen.ruined.tolist() == [True, False, False, True, False]
+
+
 def test_softened_photos_swing_less_and_are_as_bright():
     """Of stripes two pixels wide, every pixel is beside an edge and takes a quarter from beyond."""
     stripes = torch.tensor([100.0, 100, 156, 156]).repeat(12).expand(200, 3, 48, 48)
