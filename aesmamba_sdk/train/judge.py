@@ -93,19 +93,11 @@ class Panel(nn.Module):
 
     What sets people apart is what they like to look at, more than what makes a photo good: features
     that served the scores alone would not tell a personal head enough.
-
-    Args:
-        judge: scores photos.
-        imagenet: the network that the judge began as.
-        predecessor: a model whose scores count as much as the judge's. Two that learned in
-            different ways err differently, and the mean ranks photos better than either.
     """
 
-    def __init__(
-        self, judge: Judge, imagenet: MobileNetV2, predecessor: nn.Module | None = None
-    ) -> None:
+    def __init__(self, judge: Judge, imagenet: MobileNetV2) -> None:
         super().__init__()
-        self.judge, self.imagenet, self.predecessor = judge, imagenet, predecessor
+        self.judge, self.imagenet = judge, imagenet
 
     def forward(self, images: Tensor) -> View:
         """(batch, 3, H, W) in [0, 1] to the judge's view, its features and the network's.
@@ -117,11 +109,7 @@ class Panel(nn.Module):
         mirrored: View = self.judge(images.flip(3))
         judged = (view.features + mirrored.features) / 2
         features = torch.cat([judged, seen_both_ways(self.imagenet, images)], 1)
-        scores = (view.scores + mirrored.scores) / 2
-        if self.predecessor is not None:
-            before: View = self.predecessor(images)
-            scores = (scores + before.scores) / 2
-        return View(view.maps, scores, features)
+        return View(view.maps, (view.scores + mirrored.scores) / 2, features)
 
 
 def pooled(maps: Mapping[int, Tensor]) -> Tensor:

@@ -9,7 +9,6 @@ Killed at any moment, the same command goes on from the last checkpoint. Nothing
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -39,7 +38,6 @@ from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel, mean_judge, mean_state
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2
-from aesmamba_sdk.train.teachers import Scorer
 from aesmamba_sdk.train.trainer import Trainer
 from aesmamba_sdk.train.views import describe, predict
 
@@ -56,7 +54,6 @@ _STUDENT = replace(
     features=50.0,
     soft_targets=6.0,
     softened=0.4,
-    agreement=20.0,
 )
 """Gradients decide, not losses: at weight 1 and the encoder's last stage, that of the teacher's
 features is 1/70 of that of the scores, of which much is noise of the batch, that of its maps
@@ -132,19 +129,13 @@ def imagenet() -> MobileNetV2:
     return MobileNetV2.from_tflite(data_folder() / _IMAGENET)
 
 
-def panel(judge: Judge, predecessor: AesMamba | None, *, bfloat16: bool) -> Panel:
-    """The judge and its ImageNet self, and what the student begins as where that was trained.
-
-    All are frozen; they see in bfloat16 where the student does.
-    """
-    origin, scorer = imagenet(), None
+def panel(judge: Judge, *, bfloat16: bool) -> Panel:
+    """The judge and its ImageNet self, frozen; they see in bfloat16 where the student does."""
+    origin = imagenet()
     if bfloat16:
         judge.network.bfloat16()
         origin.bfloat16()
-    if predecessor is not None:
-        frozen = copy.deepcopy(predecessor)
-        scorer = Scorer(frozen, frozen.config, bfloat16=bfloat16)
-    return Panel(judge, origin, scorer).requires_grad_(False).eval()
+    return Panel(judge, origin).requires_grad_(False)
 
 
 def student(init: Sequence[Path], photos: PhotoSet, seed: int) -> AesMamba:
@@ -233,8 +224,7 @@ def main() -> None:
     model = student(options.init, photos, seed)
     if options.stages:
         judge = fine_tune(photos, validation, options.out, options.teachers, seed)
-        predecessor = model if options.init else None
-        teacher = panel(judge, predecessor, bfloat16=options.bfloat16)
+        teacher = panel(judge, bfloat16=options.bfloat16)
     projections: dict[str, torch.Tensor] | None = None
     for number, stage in enumerate(options.stages):
         arguments = stage.of(_STUDENT, seed + number, bfloat16=options.bfloat16)

@@ -36,7 +36,7 @@ def open_teacher(source: str, student: AesMambaConfig, home: Path, device: torch
     if source.endswith(".tflite"):
         network = _Features(MobileNetV2.from_tflite(Path(source)), len(student.attributes))
     else:
-        network = Scorer(load_model(find_model(source, home), with_text=False), student)
+        network = _Scorer(load_model(find_model(source, home), with_text=False), student)
     return network.requires_grad_(False).eval().to(device)
 
 
@@ -53,26 +53,16 @@ class _Features(nn.Module):
         return View(maps, unknown, pooled(maps))
 
 
-class Scorer(nn.Module):
-    """Another AesMamba, whatever its encoder.
+class _Scorer(nn.Module):
+    """Another AesMamba, whatever its encoder."""
 
-    Args:
-        model: in evaluation mode.
-        student: whose attributes and scale its scores are brought to; see :func:`open_teacher`.
-        bfloat16: multiply its matrices in bfloat16.
-    """
-
-    def __init__(self, model: AesMamba, student: AesMambaConfig, *, bfloat16: bool = False) -> None:
+    def __init__(self, model: AesMamba, student: AesMambaConfig) -> None:
         super().__init__()
-        self.model, self.student, self.autocast = model, student, bfloat16
+        self.model, self.student = model, student
         known = model.config.attributes
         self.columns = [known.index(a) if a in known else None for a in student.attributes]
 
     def forward(self, images: Tensor) -> View:
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.autocast):
-            return self._see(images)
-
-    def _see(self, images: Tensor) -> View:
         config = self.model.config
         pixels = normalize(images * 255, config)
         features, maps = see(self.model.encoder, pixels, wants_maps=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel, View
+from aesmamba_sdk.train.judge import Judge, JudgeTrainer, Panel
 from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.teacher import MobileNetV2, _Layer
 from tests.train.test_training import bright_is_beautiful
@@ -61,21 +61,6 @@ def test_a_panel_sees_a_photo_and_its_mirror_image_alike():
     alone = learned(images).scores
     assert not torch.allclose(alone[:, 0], learned(images.flip(3)).scores[:, 0])
     assert seen.scores[:, 1].isnan().all()
-
-
-def test_a_predecessors_scores_count_as_much_as_the_judges():
-    """What only one of the two scores is not known."""
-
-    class Generous(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> View:
-            return View({}, torch.full((len(images), 2), 5.0), images)
-
-    learned, images = judge(), torch.rand(3, 3, 64, 64)
-    alone = Panel(learned, judge().network)(images)
-    beside = Panel(learned, judge().network, Generous())(images)
-    torch.testing.assert_close(beside.scores[:, 0], (alone.scores[:, 0] + 5) / 2)
-    assert beside.scores[:, 1].isnan().all()
-    torch.testing.assert_close(beside.features, alone.features)
 
 
 def test_the_whole_judge_learns(tmp_path):
