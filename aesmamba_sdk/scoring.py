@@ -58,8 +58,6 @@ class Scoring:
                 # Those from the cache are reckoned with while the next are read.
                 while len(begun) > (len(batch) == _CACHED_BATCH):
                     yield from self._scores(*begun.popleft())
-            for rest in begun:
-                yield from self._scores(*rest)
 
     def _scores(self, batch: _Pairs, scored: Future[list[_Row]]) -> Iterator[Score]:
         rows = iter(scored.result())
@@ -144,14 +142,18 @@ class Scoring:
 
 
 def _batches(photos: Iterable[tuple[Embedded, Embedded]]) -> Iterator[_Pairs]:
+    """The last is never full, maybe empty, and comes before what ``photos`` raises."""
     batch: _Pairs = []
-    for pair in photos:
-        batch.append(pair)
-        if len(batch) >= (_BATCH if pair[1].fresh else _CACHED_BATCH):
-            yield batch
-            batch = []
-    if batch:
+    try:
+        for pair in photos:
+            batch.append(pair)
+            if len(batch) >= (_BATCH if pair[1].fresh else _CACHED_BATCH):
+                yield batch
+                batch = []
+    except Exception:
         yield batch
+        raise
+    yield batch
 
 
 def _stacked(rows: list[Array]) -> Array:

@@ -160,7 +160,8 @@ class AesMamba:
         Args:
             photos: a folder (searched recursively), a photo as for :meth:`score`, or any number of
                 both. They are asked for some batches ahead; images and arrays are read before the
-                next is, and may then be closed or reused.
+                next is, and may then be closed or reused. An error that they raise comes after the
+                scores of those before it.
             user: whose taste.
             users: several people's tastes in one pass: one score a photo and person, each photo's
                 together, people in this order.

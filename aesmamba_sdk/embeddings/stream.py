@@ -79,7 +79,8 @@ def embed_photos(
     """Features of photos, one outcome a source, in the order given; errors are outcomes too.
 
     Args:
-        sources: paths, bytes, images or arrays; read lazily, some batches ahead at most.
+        sources: paths, bytes, images or arrays; read lazily, some batches ahead at most. What they
+            raise themselves comes in its turn: after the outcomes of those named before.
         encoder: called only for photos whose features are not cached.
         cache: read and filled.
         threads: that decode and encode; one per processor by default.
@@ -114,12 +115,15 @@ class _Ahead:
         self._keep_unnamed = keep_unnamed
         self._batches: deque[_Batch] = deque()
         self._ended = False
+        self._failure: Exception | None = None
         self._loaded = False
 
     def next_batch(self) -> Iterable[Embedded] | None:
         """What became of the oldest batch; ``None`` after the last."""
         self._fill()
         if not self._batches:
+            if self._failure is not None:
+                raise self._failure
             return None
         self._encode_ahead()
         batch = self._batches.popleft()
@@ -135,11 +139,20 @@ class _Ahead:
         while not self._ended and len(self._batches) < most:
             # Few at a time while photos are decoded, whose images are held; else as many as pay.
             decoding = not self._batches or bool(self._batches[-1].decoding)
-            sources = list(islice(self._sources, _BATCH if decoding else _CACHED_BATCH))
-            self._ended = not sources
+            sources = self._next(_BATCH if decoding else _CACHED_BATCH)
             if sources:
                 batch = _start(sources, self._cache, self._encoder.key, self._pool.submit)
                 self._batches.append(batch)
+
+    def _next(self, count: int) -> list[PhotoSource]:
+        sources: list[PhotoSource] = []
+        try:
+            for source in islice(self._sources, count):
+                sources.append(source)  # noqa: PERF402 -- those before an error stay
+        except Exception as error:
+            self._failure = error
+        self._ended = not sources or self._failure is not None
+        return sources
 
     def _encode_ahead(self) -> None:
         """Queue the encoding of batches whose photos will have been decoded by its turn."""

@@ -358,6 +358,20 @@ def test_photos_behind_a_cached_library_are_decoded_a_few_at_a_time(tmp_path, ca
     assert max(shown) <= 20
 
 
+def test_photos_named_before_an_error_are_embedded_before_it_is_raised(tmp_path, cache):
+    paths = toy.write_photos(tmp_path / "p", 20)
+
+    def failing():
+        yield from paths
+        raise RuntimeError("the list ends here")
+
+    for _ in range(2):  # decoded, then from the cache
+        outcomes = []
+        with pytest.raises(RuntimeError, match="the list ends here"):
+            outcomes.extend(embed_photos(failing(), CountingEncoder(), cache))
+        assert [outcome.source for outcome in outcomes] == paths
+
+
 @pytest.mark.skipif(os.name != "posix", reason="file names are text elsewhere")
 def test_a_file_name_that_is_not_text_is_cached(tmp_path, cache):
     path = tmp_path / os.fsdecode(b"caf\xe9.png")

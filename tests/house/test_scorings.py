@@ -109,6 +109,26 @@ def test_a_folder_streams_in_order_past_bad_photos(sdk, photos):
     assert scores[5].value == sdk.score(photos[5]).value
 
 
+@pytest.mark.parametrize("batch", [2048, 20])  # larger than what there is, or the same
+def test_photos_named_before_an_error_are_scored_before_it_is_raised(
+    sdk, photos, monkeypatch, batch
+):
+    monkeypatch.setattr(scoring, "_CACHED_BATCH", batch)
+    sdk.users.add("anna")
+
+    def failing():
+        yield from photos
+        raise OSError("the disk has gone")
+
+    for options in ({}, {}, {"users": ["anna", "anna"]}):  # decoded, then from the cache
+        scores = []
+        with pytest.raises(OSError, match="the disk has gone"):
+            scores.extend(sdk.score_many(failing(), **options))
+        people = len(options.get("users", [None]))
+        assert [score.path for score in scores[::people]] == [str(photo) for photo in photos]
+        assert len(scores) == people * len(photos)
+
+
 def test_one_bad_photo_alone_raises(sdk, tmp_path):
     with pytest.raises(PhotoError, match=r"gone\.jpg"):
         sdk.score(tmp_path / "gone.jpg")
