@@ -9,8 +9,9 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _RECORD, _TEXT = "personal.json", "text.safetensors"
 _ADAPTER, _ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _CHANGES = "changes.safetensors"
+_PARTIAL = ".partial-"
+_STALE = 7 * 24 * 3600
+"""Seconds after which no run can still be writing a version, be the clock a day wrong."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class SavedAdapter:
 def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
     """A place to write to that becomes the folder ``target`` when the block ends well.
 
-    With ``keep`` false it disappears instead.
+    With ``keep`` false it disappears instead, as does what runs that were killed left beside it.
 
     Raises:
         PersonalizeError: that version exists already, the folder was removed meanwhile, or it
@@ -80,8 +84,9 @@ def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
     """
     ensure_private(target.parent.parent)
     ensure_private(target.parent)
+    _tidy(target.parent)
     try:
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
+        partial = Path(tempfile.mkdtemp(prefix=_PARTIAL, dir=target.parent))
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
@@ -93,6 +98,14 @@ def new_version(target: Path, *, keep: bool = True) -> Iterator[Path]:
         raise _unwritten(partial, target, error) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what runs that were killed left, once it is certain that none is at work on it."""
+    for partial in folder.glob(f"{_PARTIAL}*"):
+        with suppress(OSError):  # another run tidies as well
+            if time.time() - partial.stat().st_mtime > _STALE:
+                shutil.rmtree(partial, ignore_errors=True)
 
 
 def _settle(folder: Path) -> None:

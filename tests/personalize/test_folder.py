@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import tempfile
+import time
 
 import pytest
 
@@ -35,3 +36,16 @@ def test_a_disk_that_takes_no_version_is_told(tmp_path, monkeypatch):
     with pytest.raises(PersonalizeError, match=told) as caught, new_version(place):
         pytest.fail("there is nowhere to write to")
     assert caught.value.code == "personal_model_unwritable"
+
+
+def test_what_killed_runs_left_is_removed_once_no_run_can_be_at_work_on_it(tmp_path):
+    person = tmp_path / "personal" / "anna"
+    left, recent = person / ".partial-left", person / ".partial-recent"
+    for folder in (left, recent):
+        folder.mkdir(parents=True)
+        (folder / "personal.json").write_text("{}")
+    then = time.time() - 8 * 24 * 3600
+    os.utime(left, (then, then))
+    with new_version(person / "v0001"):
+        pass
+    assert sorted(folder.name for folder in person.iterdir()) == [recent.name, "v0001"]
