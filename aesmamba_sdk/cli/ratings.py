@@ -22,7 +22,7 @@ from aesmamba_sdk.cli.output import (
 )
 from aesmamba_sdk.cli.output import write_table as show_table
 from aesmamba_sdk.cli.selection import PHOTO, selection_options
-from aesmamba_sdk.errors import RatingsError
+from aesmamba_sdk.errors import PhotoError, RatingsError
 from aesmamba_sdk.scores import ATTRIBUTES, Scale
 from aesmamba_sdk.sdk import AesMamba
 
@@ -129,6 +129,8 @@ def _show(user: str, found: list[Rating], form: Format | None) -> None:
 def remove(user: str, photos: tuple[str, ...], everything: bool) -> None:
     """Forget USER's ratings of PHOTOS, named by path or photo id.
 
+    A photo that was moved or changed its name since is known by what it shows.
+
     A personal model that learned from them serves until the next `aesmamba personalize`, or until
     `aesmamba user models USER --generic`.
 
@@ -157,4 +159,17 @@ def _find(photo: str, known: list[Rating], user: str) -> str:
     for rating in known:
         if photo == rating.photo_id or path == os.path.abspath(rating.path):  # noqa: PTH100
             return rating.photo_id
+    shown = _shown(path)
+    if any(rating.photo_id == shown for rating in known):
+        return shown
     raise RatingsError(f"{user} has not rated {photo}: `aesmamba ratings list {user}` shows what")
+
+
+def _shown(path: str) -> str:
+    """The photo id of what is in a file; empty where that is no photo."""
+    from aesmamba_sdk.photos import load_photo  # with Pillow
+
+    try:
+        return load_photo(path).photo_id
+    except PhotoError:
+        return ""

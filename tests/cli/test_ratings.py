@@ -103,6 +103,20 @@ def test_removed_by_any_name_of_the_file_and_told_of_the_model_that_still_serves
     assert "still serves" not in again.stderr
 
 
+def test_a_photo_that_was_moved_since_is_removed_where_it_is_now(run, library):
+    assert run("ratings", "import", "alice", library).exit_code == 0
+    photo, moved = library / "001.png", library / "moved.png"
+    photo.rename(moved)
+    removed = run("ratings", "remove", "alice", moved)
+    assert (removed.exit_code, removed.stderr) == (0, "removed 1 rating(s) of alice\n")
+    listed = run("ratings", "list", "alice", "--format", "jsonl").stdout.splitlines()
+    assert str(photo) not in [json.loads(line)["path"] for line in listed]
+    for other in (moved, photo, library):
+        refused = run("ratings", "remove", "alice", other)
+        assert refused.exit_code == 2
+        assert f"alice has not rated {other}" in refused.stderr.replace("\n", " ")
+
+
 def test_suggestions_name_what_was_passed_over(run, library):
     (library / "001.png").write_bytes(b"x")
     found = run("suggest", "alice", library, library / "gone.png", "--count", "3")
