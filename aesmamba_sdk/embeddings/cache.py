@@ -2,8 +2,8 @@
 
 It holds no personal data beyond file names and may be deleted at any time. Two tables: what a
 file held when it was last seen, and the features of a photo, whatever file it is in. A file is
-known again by its path, size, time and number on the disk; renamed, by the latter three; copied,
-by a fingerprint of its bytes.
+known again by its path, size, time and number on the disk; renamed, by the latter three where
+no file was seen under its new name; copied, by a fingerprint of its bytes.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ class EmbeddingCache:
         query = "SELECT path, size, mtime_ns, inode, photo_id FROM files WHERE path IN ({})"
         rows = self._select(query, list(keys))
         known = {keys[row[0]]: row[4] for row in rows if _unchanged(*row[:4])}
-        return known | self._renamed([path for path in paths if path not in known])
+        seen = {keys[row[0]] for row in rows}
+        return known | self._renamed([path for path in paths if path not in seen])
 
     def known(self, paths: Sequence[str], encoder: str) -> dict[str, Known]:
         """As :meth:`photo_ids` and :meth:`features` of these; what has none is left out."""
@@ -96,16 +97,13 @@ class EmbeddingCache:
             "LEFT JOIN features ON features.photo_id = seen.photo_id AND encoder = ?"
         )
         known: dict[str, Known] = {}
-        without: set[str] = set()
+        seen: set[str] = set()
         for key, *version, photo_id, vector in self._select(query, list(keys), encoder):
-            if not _unchanged(key, *version):
-                continue
-            if vector is None:
-                without.add(keys[key])
-            else:
+            seen.add(keys[key])
+            if vector is not None and _unchanged(key, *version):
                 known[keys[key]] = (photo_id, np.frombuffer(vector, np.float32))
-        if len(known) < len(paths):
-            ids = self._renamed([p for p in paths if p not in known and p not in without])
+        if len(seen) < len(paths):
+            ids = self._renamed([path for path in paths if path not in seen])
             features = self.features(ids.values(), encoder)
             known |= {p: (i, features[i]) for p, i in ids.items() if i in features}
         return known
@@ -120,7 +118,11 @@ class EmbeddingCache:
         return next(((photo_id, np.frombuffer(v, np.float32)) for photo_id, v in rows), None)
 
     def _renamed(self, paths: Sequence[str]) -> dict[str, str]:
-        """Photo ids of files that were seen under another name; they are noted under the new."""
+        """Photo ids of files that were seen under another name; they are noted under the new.
+
+        Only of names that are new: where a disk numbers its files anew at each mount, a known one
+        may have got the number of another that is as large and as old, like the next of a burst.
+        """
         if not paths:
             return {}
         versions = {path: photo_version(path) for path in paths}

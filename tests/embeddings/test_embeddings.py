@@ -135,6 +135,21 @@ def test_a_file_is_known_where_files_have_no_number(tmp_path, cache):
     assert set(cache.known([path], "key")) == {path}
 
 
+def test_a_file_that_got_anothers_former_number_is_not_taken_for_it(tmp_path, cache):
+    """FAT is numbered anew at each mount, and the next of a burst is as large and as old."""
+    paths, encoder = [tmp_path / "a.bmp", tmp_path / "b.bmp"], CountingEncoder()
+    for i, path in enumerate(paths):
+        toy.photo(0.2 + 0.6 * i, i).save(path)
+        os.utime(path, ns=(1, 10**9))
+    ids = [load_photo(path).photo_id for path in paths]
+    now = [photo_version(path) for path in paths]
+    before = [now[0]._replace(inode=now[1].inode), now[1]._replace(inode=now[0].inode)]
+    seen = [Seen(str(path), *rest) for path, *rest in zip(paths, before, ids, strict=True)]
+    cache.remember(encoder.key, {photo_id: np.ones(3, np.float32) for photo_id in ids}, seen)
+    assert cache.photo_ids([str(path) for path in paths]) == {}
+    assert [outcome.photo_id for outcome in embed_photos(paths, encoder, cache)] == ids
+
+
 def test_a_renamed_photo_is_not_even_opened(tmp_path, cache):
     paths, encoder = toy.write_photos(tmp_path / "p", 3), CountingEncoder()
     before = list(embed_photos(paths, encoder, cache))
