@@ -78,6 +78,7 @@ class EmbeddingCache:
         self.file = file
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
+        self._was_open = False
 
     def photo_ids(self, paths: Sequence[str]) -> dict[str, str]:
         """Photo ids of those paths whose files were seen before, here or under another name."""
@@ -202,6 +203,7 @@ class EmbeddingCache:
         try:
             yield
         except (sqlite3.OperationalError, OSError) as error:
+            self._disconnect()  # the disk may have gone: what comes back is another file
             raise SetupError(
                 f"the embedding cache {self.file} cannot be used: {error}. Free some space, delete "
                 f"the file, which is only a cache, or set {HOME_VARIABLE} to a folder you can "
@@ -211,9 +213,12 @@ class EmbeddingCache:
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:
+            if self._was_open:  # where a disk has gone, no other home takes its place
+                self.file.parent.parent.stat()
             ensure_private(self.file.parent)
             _remove_orphans(self.file)
             self._connection = _prepared(self.file)
+            self._was_open = True
         return self._connection
 
     def _disconnect(self) -> None:

@@ -88,7 +88,9 @@ class Database:
         return self._transaction(self._writer)
 
     def close(self) -> None:
-        """Close idle connections; a later use opens new ones."""
+        """Close idle connections; a later use opens new ones, of what is there by then."""
+        with self._lock:
+            self._ready = False
         self._engine.dispose()
 
     @contextmanager
@@ -102,6 +104,7 @@ class Database:
         except (exc.IntegrityError, exc.DataError, exc.ProgrammingError):
             raise
         except (exc.DBAPIError, exc.TimeoutError) as error:
+            self.close()  # whoever follows the advice need not start the program anew
             raise self._unusable(getattr(error, "orig", None) or error) from error
 
     def _prepare(self) -> None:

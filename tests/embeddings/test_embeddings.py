@@ -476,3 +476,20 @@ def test_a_cache_that_cannot_be_written_says_which_file(tmp_path):
         connection.execute("DROP TABLE features")
     with pytest.raises(SetupError, match=r"e\.db"):
         cache.features(["a"], "key")
+
+
+def test_after_trouble_the_cache_is_opened_anew_but_not_where_its_home_has_gone(tmp_path):
+    home, one = tmp_path / "home", {"a": np.ones(3, np.float32)}
+    cache = EmbeddingCache(home / "cache" / "e.db")
+    cache.remember("key", one)
+    with sqlite3.connect(cache.file) as connection:
+        connection.execute("DROP TABLE features")
+    home.rename(tmp_path / "elsewhere")
+    for _ in range(2):
+        with pytest.raises(SetupError, match=r"e\.db cannot be used"):
+            cache.remember("key", one)
+    assert not home.exists()
+    (tmp_path / "elsewhere").rename(home)
+    shutil.rmtree(home / "cache")  # as the message says
+    cache.remember("key", one)
+    assert set(EmbeddingCache(cache.file).features(["a"], "key")) == {"a"}

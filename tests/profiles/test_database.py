@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import stat
 
 import pytest
@@ -75,6 +76,26 @@ def test_a_damaged_file_is_named_with_advice(home, database):
     with pytest.raises(SetupError, match=r"aesmamba\.db: .*not a database.*backup") as caught:
         Users(database).list()
     assert caught.value.code == "database"
+
+
+def test_a_bad_file_may_be_moved_away_while_the_program_runs(home, database):
+    users = Users(database)
+    users.add("alice")
+    with sqlite3.connect(home / "aesmamba.db") as other:
+        other.execute("DROP TABLE trait_values")
+    with pytest.raises(SetupError, match="trait_values"):
+        users.list()
+    for file in home.iterdir():
+        file.unlink()
+    assert users.list() == []
+
+
+def test_a_closed_database_is_brought_up_to_date_when_it_is_used_again(home, database):
+    Users(database).add("alice")
+    database.close()
+    (home / "aesmamba.db").unlink()
+    assert Users(database).list() == []
+    assert stat.S_IMODE((home / "aesmamba.db").stat().st_mode) & 0o077 == 0
 
 
 def test_a_locked_file_is_named_with_advice(home, database, monkeypatch):
