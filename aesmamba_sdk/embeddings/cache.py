@@ -241,6 +241,8 @@ def _keys(paths: Iterable[str]) -> dict[bytes, str]:
             keys[_key(path)] = path
         except UnicodeEncodeError:  # half a letter, as other programs' JSON may hold it
             continue
+        except FileNotFoundError:  # the working folder has gone, and with it what is named in it
+            continue
     return keys
 
 

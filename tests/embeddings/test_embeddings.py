@@ -397,6 +397,15 @@ def test_a_file_name_that_is_not_text_is_cached(tmp_path, cache):
     assert encoder.shown == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere a working folder cannot go")
+def test_a_photo_in_a_working_folder_that_has_gone_is_an_outcome(tmp_path, cache, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    (outcome,) = embed_photos(["a.png"], CountingEncoder(), cache)
+    assert outcome.error.code == "photo_missing"
+
+
 def test_a_path_that_no_file_can_have_is_an_outcome_among_others(tmp_path, cache):
     (file,) = toy.write_photos(tmp_path / "photos", 1)
     paths = ["half\ud800.png", "nul\0.png", str(file)]
