@@ -154,9 +154,11 @@ class House:
     def remove_user(self, name: str) -> None:
         """See :meth:`aesmamba_sdk.AesMamba.remove_user`."""
         name = self.users.get(name).name  # as it is kept: folders are named by it
+        folder = paths.user_folder(self.home, name)
+        # First, so that whoever is cut off here can still be removed; and what a run wrote since.
+        shutil.rmtree(folder, ignore_errors=True)
         self.users.remove(name)
         self.scorings.forget()
-        folder = paths.user_folder(self.home, name)
         shutil.rmtree(folder, ignore_errors=True)  # as much of it as can be
         if folder.exists():
             raise SetupError(

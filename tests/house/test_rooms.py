@@ -14,6 +14,8 @@ from aesmamba_sdk.errors import (
     CheckpointError,
     SetupError,
 )
+from aesmamba_sdk.house.rooms import House
+from aesmamba_sdk.house.scorings import Scorings
 
 
 def test_an_unknown_model_names_those_there_are(photos):
@@ -108,6 +110,18 @@ def test_removing_a_user_leaves_nothing_of_them(sdk, table, home):
     sdk.remove_user("alice")
     assert not any((home / "personal").rglob("*.safetensors"))
     assert sdk.users.list() == []
+
+
+def test_nothing_is_left_of_a_user_though_removing_them_is_cut_off(sdk, table, home, monkeypatch):
+    def cut_off(_):
+        raise KeyboardInterrupt
+
+    sdk.users.add("alice")
+    sdk.personalize("alice", table)
+    monkeypatch.setattr(Scorings, "forget", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        sdk.remove_user("alice")
+    assert not any((home / "personal").rglob("*.safetensors"))
 
 
 def test_what_cannot_be_removed_of_a_user_is_told(sdk, table, home, monkeypatch):
