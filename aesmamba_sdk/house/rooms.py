@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 from aesmamba_sdk import paths
 from aesmamba_sdk.errors import SetupError
@@ -33,6 +33,7 @@ THREADS_VARIABLE = "AESMAMBA_THREADS"
 PRECISION_VARIABLE = "AESMAMBA_PRECISION"
 _ALWAYS_THERE = ("auto", "cpu")
 _PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+T = TypeVar("T")
 
 
 class House:
@@ -58,8 +59,7 @@ class House:
     def database(self) -> Database:
         from aesmamba_sdk.profiles.database import Database
 
-        with self._opening:
-            return self.__dict__.get("database") or Database.open(self.home)
+        return self._once("database", lambda: Database.open(self.home))
 
     @cached_property
     def users(self) -> Users:
@@ -83,9 +83,7 @@ class House:
     def embeddings(self) -> EmbeddingCache:
         from aesmamba_sdk.embeddings.cache import EmbeddingCache
 
-        with self._opening:
-            known = self.__dict__.get("embeddings")
-            return known or EmbeddingCache(paths.embeddings_file(self.home))
+        return self._once("embeddings", lambda: EmbeddingCache(paths.embeddings_file(self.home)))
 
     @cached_property
     def device(self) -> torch.device:
@@ -102,20 +100,19 @@ class House:
 
         if self._device not in _ALWAYS_THERE:
             self.device  # noqa: B018 -- one that is not there is told now, not at the first photo
-        with self._opening:
-            known = self.__dict__.get("backbone")
-            if known is None:
-                folder = find_model(self._model, self.home)
-                known = Backbone(folder, lambda: self.device, self.precision)
-            return known
+        return self._once(
+            "backbone",
+            lambda: Backbone(
+                find_model(self._model, self.home), lambda: self.device, self.precision
+            ),
+        )
 
     @cached_property
     def scorings(self) -> Scorings:
         """Who scores for whom; personal models stay loaded."""
         from aesmamba_sdk.house.scorings import Scorings
 
-        with self._opening:
-            return self.__dict__.get("scorings") or Scorings(self)
+        return self._once("scorings", lambda: Scorings(self))
 
     def stream(
         self, photos: Iterable[PhotoSource], encoder: ImageEncoder | None = None
@@ -166,6 +163,18 @@ class House:
                 "learned of them",
                 code="personal_folder_left",
             )
+
+    def _once(self, room: str, opening: Callable[[], T]) -> T:
+        """What ``opening`` gives, called by one thread alone.
+
+        It is kept before the lock is let go: ``cached_property`` keeps it after, without a lock
+        of its own from Python 3.12 on.
+        """
+        with self._opening:
+            if room not in self.__dict__:
+                self.__dict__[room] = opening()
+            opened: T = self.__dict__[room]
+            return opened
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

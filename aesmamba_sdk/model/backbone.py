@@ -102,7 +102,10 @@ class Backbone:
                 known = Network(
                     self.folder, self.config, self._weights, self.device, self.precision
                 )
-                self._weights = {}  # the network has them now
+                # Kept before the lock is let go, which cached_property alone does not promise from
+                # Python 3.12 on: the next thread would find no weights, which the network has now.
+                self.__dict__["network"] = known
+                self._weights = {}
             return known
 
     @property

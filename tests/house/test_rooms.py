@@ -103,6 +103,13 @@ def test_many_threads_share_one_object(toy_model, photos):
     assert np.allclose(results, results[0])
 
 
+@pytest.mark.parametrize("room", ["database", "embeddings", "backbone", "scorings"])
+def test_a_room_that_two_threads_ask_for_at_once_is_opened_once(toy_model, room):
+    """From Python 3.12 on, ``cached_property`` calls its function once for each of them."""
+    house, opening = House(toy_model, "cpu", None, None), vars(House)[room].func
+    assert opening(house) is opening(house)
+
+
 def test_removing_a_user_leaves_nothing_of_them(sdk, table, home):
     sdk.users.add("alice")
     sdk.personalize("alice", table)

@@ -102,6 +102,12 @@ def test_the_network_is_built_once_a_photo_is_to_be_encoded(toy_model):
     assert asked
 
 
+def test_a_network_that_two_threads_ask_for_at_once_is_built_once(toy_model):
+    """From Python 3.12 on, ``cached_property`` calls its function once for each of them."""
+    backbone, building = Backbone(toy_model, torch.device("cpu")), vars(Backbone)["network"].func
+    assert building(backbone) is building(backbone)
+
+
 def test_a_folder_written_anew_under_an_open_model_changes_nothing(tmp_path):
     photos = [toy.photo(0.5, 0)]
     expected = Backbone(toy.save_toy(tmp_path), CPU)(photos)
