@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
@@ -44,6 +45,26 @@ def ensure_private(folder: Path) -> Path:
             code="home_unusable",
         ) from error
     return folder
+
+
+def replace_file(file: Path, data: bytes) -> None:
+    """Write a file whole or not at all, readable by its owner alone; a link to it stays.
+
+    Raises:
+        OSError: it cannot be written; an earlier one is as it was.
+    """
+    target = os.path.realpath(file)
+    handle, partial = tempfile.mkstemp(
+        prefix=".partial-",
+        suffix=file.suffix,
+        dir=os.path.dirname(target),  # noqa: PTH120
+    )
+    try:
+        with open(handle, "wb") as stream:  # noqa: PTH123 -- a handle, not a path
+            stream.write(data)
+        os.replace(partial, target)  # noqa: PTH105
+    finally:
+        Path(partial).unlink(missing_ok=True)
 
 
 def database_url(home: Path) -> str:

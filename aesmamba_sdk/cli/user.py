@@ -20,6 +20,7 @@ from aesmamba_sdk.cli.output import (
     write_table,
 )
 from aesmamba_sdk.errors import UserError
+from aesmamba_sdk.paths import replace_file
 from aesmamba_sdk.personalize.report import PersonalizeReport
 from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import BIG_FIVE, BIG_FIVE_SCALE, EXPERIENCE_LEVELS, Traits
@@ -194,8 +195,12 @@ def export(name: str, output: Path | None) -> None:
         raise UserError(
             f"{output} is there already and is no profile: name another file, or remove it"
         )
+    data = f"{text}\n".encode()
     try:
-        output.write_text(text + "\n", encoding="utf-8")
+        if output.exists() and not output.is_file():  # a pipe or a device stays one
+            output.write_bytes(data)
+        else:
+            replace_file(output, data)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from error
     tell(f"wrote {output}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from aesmamba_sdk.explain.taste import attribute_ranks, liked_attributes, split_
 from aesmamba_sdk.pages.assets import joined, self_contained
 from aesmamba_sdk.pages.names import common_folder, name_below
 from aesmamba_sdk.pages.thumbnails import as_address, side_for, thumbnails
-from aesmamba_sdk.paths import printable
+from aesmamba_sdk.paths import printable, replace_file
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Score, ScoreFailure
@@ -269,17 +268,12 @@ def _rounded(values: Iterable[float | None]) -> list[float | None]:
 
 
 def _replace(file: Path, page: str) -> int:
-    """Write beside the file, readable by its owner alone, then move there; the size in bytes."""
+    """Write the page; its size in bytes."""
+    data = page.encode("utf-8")
     try:
-        handle, partial = tempfile.mkstemp(prefix=".partial-", suffix=".html", dir=file.parent)
-        try:
-            with open(handle, "wb") as stream:  # noqa: PTH123 -- a handle, not a path
-                size = stream.write(page.encode("utf-8"))
-            os.replace(partial, file)  # noqa: PTH105
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        replace_file(file, data)
     except OSError as error:
         raise SetupError(
             f"{file} cannot be written: {error.strerror or error}", code="report_unwritable"
         ) from error
-    return size
+    return len(data)

@@ -311,6 +311,31 @@ class TestUser:
         for _ in range(2):
             assert run("user", "export", "alice", "-o", tmp_path / "alice.json").exit_code == 0
 
+    def test_an_export_that_the_disk_does_not_take_leaves_the_earlier_one(self, run, tmp_path):
+        folder, (_, most) = tmp_path / "exports", resource.getrlimit(resource.RLIMIT_FSIZE)
+        folder.mkdir()
+        run("user", "add", "alice", "--sentence", "long" * 2**15)
+        assert run("user", "export", "alice", "-o", folder / "alice.json").exit_code == 0
+        earlier = (folder / "alice.json").read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, most))
+        try:
+            result = run("user", "export", "alice", "-o", folder / "alice.json")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+        assert result.exit_code == 2
+        assert f"cannot write {folder / 'alice.json'}" in result.stderr
+        assert [file.read_bytes() for file in folder.iterdir()] == [earlier]
+
+    def test_an_export_to_a_device_or_a_link_leaves_it_one(self, run, tmp_path):
+        run("user", "add", "alice")
+        link = tmp_path / "link.json"
+        link.symlink_to(tmp_path / "alice.json")
+        for there in (link, "/dev/null"):
+            assert run("user", "export", "alice", "-o", there).exit_code == 0
+        assert json.loads((tmp_path / "alice.json").read_text())["name"] == "alice"
+        assert link.is_symlink()
+        assert Path("/dev/null").is_char_device()
+
     @pytest.mark.parametrize("text", ["not json", "[1]", '{"name": "x", "taste": 1}'])
     def test_a_bad_profile_is_refused(self, run, tmp_path, text):
         (tmp_path / "p.json").write_text(text)
