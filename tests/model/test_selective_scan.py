@@ -199,6 +199,34 @@ def test_wrong_shapes_are_named():
         cross_selective_scan(*image_problem((5, 3)), (4, 3))
 
 
+def test_a_state_of_nothing_is_refused(engine):
+    args = image_problem(state=0)
+    with pytest.raises(ValueError, match=r"A \(4, 16, 0\) must have a state"):
+        cross_selective_scan(*args, (5, 3))
+    with pytest.raises(ValueError, match=r"A \(8, 0\) must have a state"):
+        selective_scan(*problem(state=0))
+
+
+@pytest.mark.parametrize("moved", range(1, 6))
+def test_tensors_of_other_devices_are_named(engine, moved):
+    args = list(image_problem())
+    args[moved] = args[moved].to("meta")  # no engine may follow its address
+    with pytest.raises(ValueError, match="is on meta, and what is scanned on cpu"):
+        cross_selective_scan(*args, (5, 3))
+
+
+@pytest.mark.parametrize(
+    ("batch", "size", "channels"), [(0, (5, 3), 8), (2, (0, 3), 8), (2, (5, 3), 0)]
+)
+def test_of_nothing_comes_nothing(engine, batch, size, channels):
+    args = [t.requires_grad_() for t in image_problem(size, channels=channels)]
+    args[:2] = [t[:batch] for t in args[:2]]
+    y = cross_selective_scan(*args, size)
+    assert y.shape == args[0].shape
+    for gradient in torch.autograd.grad(y.sum(), args):
+        assert not gradient.any()
+
+
 def test_an_unknown_or_unusable_engine_is_refused_with_the_reason():
     with use_engine("abacus"), pytest.raises(SetupError, match=r"abacus.*there are:.*torch"):
         choose_engine(CPU)

@@ -56,11 +56,12 @@ def selective_scan(
         (batch, channels, length) in float32, or float64 for float64 input.
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not fit together, or tensors lie on different devices.
 
     Source: Mamba (Gu & Dao 2023), algorithm 2; zero-order hold for A, Euler for B.
     """
     _check_shapes(u, delta, A, B, C)
+    _check_devices(u, delta=delta, A=A, B=B, C=C, D=D, delta_bias=delta_bias)
     return choose_engine(u.device).scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
 
 
@@ -89,7 +90,7 @@ def cross_selective_scan(
         (batch, height·width, channels) in float32, or float64 for float64 input.
 
     Raises:
-        ValueError: shapes do not fit together.
+        ValueError: shapes do not fit together, or tensors lie on different devices.
 
     Source: VMamba (Liu et al. 2024), 2D-selective-scan; directions: rows, columns, rows reversed,
     columns reversed.
@@ -97,6 +98,7 @@ def cross_selective_scan(
     if x.shape[1] != size[0] * size[1]:
         raise ValueError(f"x has {x.shape[1]} pixels, but size is {size[0]}x{size[1]}")
     _check_cross_shapes(x, x_dbl, dt_weight, dt_bias, A, D)
+    _check_devices(x, x_dbl=x_dbl, dt_weight=dt_weight, dt_bias=dt_bias, A=A, D=D)
     return choose_engine(x.device).cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
 
 
@@ -106,6 +108,7 @@ def _check_shapes(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor) -> 
         raise ValueError(f"delta {tuple(delta.shape)} must have the shape of u {tuple(u.shape)}")
     if A.ndim != 2 or A.shape[0] != channels:
         raise ValueError(f"A {tuple(A.shape)} must be (channels={channels}, state)")
+    _check_state(A)
     for name, tensor in (("B", B), ("C", C)):
         groups = tensor.shape[1] if tensor.ndim == 4 else 0
         expected = (batch, groups, A.shape[1], length)
@@ -132,3 +135,16 @@ def _check_cross_shapes(
     for name, (tensor, shape) in expected.items():
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{name} {tuple(tensor.shape)} must be {shape}")
+    _check_state(A)
+
+
+def _check_state(A: Tensor) -> None:
+    if A.shape[-1] == 0:
+        raise ValueError(f"A {tuple(A.shape)} must have a state of at least 1")
+
+
+def _check_devices(first: Tensor, **others: Tensor | None) -> None:
+    """Compiled engines follow addresses: one of another device ends the program."""
+    for name, tensor in others.items():
+        if tensor is not None and tensor.device != first.device:
+            raise ValueError(f"{name} is on {tensor.device}, and what is scanned on {first.device}")

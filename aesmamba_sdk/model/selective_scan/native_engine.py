@@ -23,7 +23,7 @@ class NativeEngine(TorchEngine):
     """The fused C++ scan on the CPU, in float32.
 
     Half precision is widened first. float64, where it would lose digits, and the one-dimensional
-    operator, which the model family does not use, go to the torch engine.
+    operator, which the model family does not use, go to the torch engine; so does nothing at all.
     """
 
     name = "native"
@@ -43,7 +43,7 @@ class NativeEngine(TorchEngine):
         D: Tensor,
         size: tuple[int, int],
     ) -> Tensor:
-        if x.dtype == torch.float64:
+        if x.dtype == torch.float64 or x.numel() == 0:
             return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         channels = x.shape[-1]
         # Autograd undoes these changes of type and layout by itself.

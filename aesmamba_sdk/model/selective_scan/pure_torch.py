@@ -94,7 +94,9 @@ class _Block:
         # A padded step has Δ = 0: it neither decays the state nor adds to it.
         self.u = self.chunks.split(u, groups)
         self.dt = self.chunks.split(dt, groups)
-        self.A = A.reshape(groups, -1, state).transpose(1, 2).contiguous()  # (G, N, d)
+        self.A = (
+            A.reshape(groups, len(A) // groups, state).transpose(1, 2).contiguous()
+        )  # (G, N, d)
         self.B = self.chunks.split(B.flatten(1, 2), groups)[..., None]  # (T, c, b, G, N, 1)
         self.C = self.chunks.split(C.flatten(1, 2), groups)[..., None]
         self.decay = (self.dt.unsqueeze(-2) * self.A).exp_()  # (T, c, b, G, N, d)
@@ -156,7 +158,7 @@ def _entering(end: Tensor, decay: Tensor) -> Tensor:
 
 def _blocks(batch: int, groups: int, states_per_group: int) -> Iterator[tuple[slice, slice]]:
     """Slices of samples and of groups that cover all, each small enough for the cache."""
-    whole_samples = _BLOCK_STATES // (states_per_group * groups)
+    whole_samples = _BLOCK_STATES // max(1, states_per_group * groups)
     sample_step, group_step = (whole_samples, groups) if whole_samples else (1, 1)
     for b in range(0, batch, sample_step):
         for g in range(0, groups, group_step):

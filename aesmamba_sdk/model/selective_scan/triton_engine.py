@@ -60,7 +60,7 @@ def _failure(interpreted: bool) -> str | None:
 class TritonEngine(TorchEngine):
     """Fused four-way scan; the one-dimensional ``scan`` is left to the torch engine.
 
-    So is float64: the kernels keep their states in float32.
+    So is float64, as the kernels keep their states in float32, and so is nothing at all.
     """
 
     name = "triton"
@@ -85,7 +85,7 @@ class TritonEngine(TorchEngine):
         D: Tensor,
         size: tuple[int, int],
     ) -> Tensor:
-        if torch.float64 in (x.dtype, x_dbl.dtype):
+        if torch.float64 in (x.dtype, x_dbl.dtype) or x.numel() == 0:
             return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         y: Tensor = _CrossScan.apply(x, x_dbl, dt_weight, dt_bias, A, D, size)
         return y
