@@ -51,8 +51,15 @@ _RARELY = (10_000, 20, 20)
 class _Commands(click.Group):
     """Turns the SDK's errors into one line on standard error and an exit code."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def make_context(self, *arguments: Any, **options: Any) -> click.Context:
+        """Read the command line; ``--help`` and ``--version`` print here."""
         _open_closed_streams()
+        try:
+            return super().make_context(*arguments, **options)
+        except OSError as error:
+            raise click.exceptions.Exit(_exit_code(error)) from error
+
+    def invoke(self, context: click.Context) -> Any:
         try:
             try:
                 return super().invoke(context)
@@ -62,20 +69,29 @@ class _Commands(click.Group):
             tell(f"Error: {error}")
             context.exit(SOME_FAILED if isinstance(error, PhotoError) else _USAGE_OR_SETUP)
         except OSError as error:
-            if error.errno == errno.EPIPE and (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
-                _drop(sys.stdout, sys.stderr)
-                context.exit(_DONE)
-            if error.errno not in _TOLD:
-                raise
-            if error.errno in _FULL:
-                _drop(sys.stdout)
-            tell(f"Error: {error.filename or 'the output'}: {error.strerror}")
-            context.exit(_USAGE_OR_SETUP)
+            context.exit(_exit_code(error))
         except (KeyboardInterrupt, click.Abort) as stopped:
             if not _is_interrupt(stopped):
                 raise
             click.echo(f"\n{stopped}" if stopped.args else "\nstopped", err=True)
             context.exit(_INTERRUPTED)
+
+
+def _exit_code(error: OSError) -> int:
+    """The end that an error of the system brings, told in one line unless the reader has gone.
+
+    Raises:
+        OSError: it is none that a person could do something about.
+    """
+    if error.errno == errno.EPIPE and (_is_unread(sys.stdout) or _is_unread(sys.stderr)):
+        _drop(sys.stdout, sys.stderr)
+        return _DONE
+    if error.errno not in _TOLD:
+        raise error
+    if error.errno in _FULL:
+        _drop(sys.stdout)
+    tell(f"Error: {error.filename or 'the output'}: {error.strerror}")
+    return _USAGE_OR_SETUP
 
 
 def _open_closed_streams() -> None:

@@ -552,10 +552,17 @@ def aesmamba(*arguments, model=None, script=None, stdout=subprocess.PIPE):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-@pytest.mark.parametrize("form", ["csv", "json", "table"])
-def test_a_full_disk_under_the_output_is_one_line(form):
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("model", "list", "--format", form) for form in ("csv", "json", "table")),
+        ("--help",),
+        ("--version",),
+    ],
+)
+def test_a_full_disk_under_the_output_is_one_line(command):
     with Path("/dev/full").open("w") as full:
-        result = aesmamba("model", "list", "--format", form, stdout=full)
+        result = aesmamba(*command, stdout=full)
     assert result.returncode == 2
     assert result.stderr.decode() == "Error: the output: No space left on device\n"
 
@@ -578,10 +585,11 @@ def test_a_closed_stream_stops_no_command(toy_model, tmp_path, closed):
 @pytest.mark.skipif(os.name != "posix", reason="pipes break otherwise")
 @pytest.mark.parametrize("form", ["csv", "json", "jsonl", "table"])
 def test_a_reader_that_goes_away_ends_the_program_quietly(toy_model, photos, form):
-    for command in (("rank", *photos), ("user", "list"), ("model", "list")):
+    for command in (("rank", *photos), ("user", "list"), ("model", "list"), ("--help",)):
         unread, pipe = os.pipe()
         os.close(unread)
-        result = aesmamba(*command, "--format", form, model=toy_model, stdout=pipe)
+        options = () if command == ("--help",) else ("--format", form)
+        result = aesmamba(*command, *options, model=toy_model, stdout=pipe)
         os.close(pipe)
         assert result.returncode == 0
         assert b"Error" not in result.stderr
