@@ -18,6 +18,7 @@ from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.config import VMambaConfig
 from aesmamba_sdk.model.vmamba import VMamba
 
+_STAGE = re.compile(r"layers\.(\d+)\.")
 _CLASSIFIER = re.compile(r"(classifier\.)?head\.(weight|bias)")
 
 # Public name (regular expression) to ours, of all layouts together: no name has two meanings.
@@ -97,7 +98,7 @@ def identify(state: dict[str, Tensor], source: str) -> VMambaConfig:
             "Public VMamba files start with patch_embed and layers.0.",
             code="unknown_layout",
         )
-    stages = 1 + max(int(k.split(".")[1]) for k in state if k.startswith("layers."))
+    stages = 1 + max(int(found[1]) for found in map(_STAGE.match, state) if found)
     depths = tuple(
         len({k.split(".")[3] for k in state if k.startswith(f"layers.{i}.blocks.")})
         for i in range(stages)
@@ -106,13 +107,19 @@ def identify(state: dict[str, Tensor], source: str) -> VMambaConfig:
         dims = tuple(state[block.format(i) + "out_proj.weight"].shape[0] for i in range(stages))
         inner = state[block.format(0) + "out_norm.weight"].shape[0]
         in_rows = state[block.format(0) + "in_proj.weight"].shape[0]
+        d_state = state[block.format(0) + "A_logs"].shape[1]
     except KeyError as error:
         raise CheckpointError(f"{source}: {error.args[0]} is missing") from error
+    except IndexError as error:  # e.g. the one decay a head of the scans of Mamba-2
+        raise CheckpointError(
+            f"{source}: A_logs or a weight of {block.format(0)} has too few dimensions: "
+            "only the scans of Mamba-1 can be imported"
+        ) from error
     mlp = state.get("layers.0.blocks.0.mlp.fc1.weight")
     return VMambaConfig(
         depths=depths,
         dims=dims,
-        d_state=state[block.format(0) + "A_logs"].shape[1],
+        d_state=d_state,
         ssm_ratio=inner / dims[0],
         mlp_ratio=0.0 if mlp is None else mlp.shape[0] / dims[0],
         gated=in_rows == 2 * inner,
@@ -158,7 +165,9 @@ def read_state_dict(file: Path) -> dict[str, Tensor]:
     except (RuntimeError, EOFError, ValueError) as error:
         raise CheckpointError(f"{file} is not a torch file: {error}") from error
     state = content.get("model", content) if isinstance(content, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()
+    ):
         raise CheckpointError(f"{file} holds no state dict, at the top or under 'model'")
     return state
 

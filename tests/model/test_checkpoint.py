@@ -64,6 +64,19 @@ def test_a_misshapen_weight_is_named():
         vmamba_from_state(state | {key: state[key][1:]})
 
 
+def test_scans_with_one_decay_a_head_are_refused():
+    state = read_state_dict(PARITY / "gen1_s1.pth")
+    key = "layers.0.blocks.0.op.A_logs"
+    with pytest.raises(CheckpointError, match=r"op\. has too few dimensions: only .* Mamba-1"):
+        vmamba_from_state(state | {key: state[key][:, 0]})
+
+
+def test_a_stage_without_a_number_is_an_unknown_key():
+    state = read_state_dict(PARITY / "gen1_s1.pth")
+    with pytest.raises(CheckpointError, match=r"unknown key layers\.last\.norm"):
+        vmamba_from_state(state | {"layers.last.norm": torch.zeros(1)})
+
+
 def test_foreign_files_are_refused_with_a_way_out(tmp_path):
     with pytest.raises(CheckpointError, match="does not exist"):
         load_public_vmamba(tmp_path / "none.pth")
@@ -73,6 +86,9 @@ def test_foreign_files_are_refused_with_a_way_out(tmp_path):
     torch.save({"model": {"fc.weight": torch.zeros(2)}}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match="not a VMamba state dict"):
         load_public_vmamba(tmp_path / "other.pth")
+    torch.save({0: torch.zeros(2)}, tmp_path / "numbered.pth")
+    with pytest.raises(CheckpointError, match="holds no state dict"):
+        load_public_vmamba(tmp_path / "numbered.pth")
     torch.save({"model": {}, "config": Path("x")}, tmp_path / "wrapped.pth")
     with pytest.raises(CheckpointError, match="cut the weights out"):
         load_public_vmamba(tmp_path / "wrapped.pth")
