@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,6 +21,9 @@ from aesmamba_sdk.cli.output import (
 )
 from aesmamba_sdk.errors import AesMambaError
 from aesmamba_sdk.sdk import AesMamba
+
+if TYPE_CHECKING:
+    from aesmamba_sdk.model.backbone import Backbone
 
 _OPTIONAL = {
     "mamba-ssm": "the CUDA scan: pip install 'aesmamba-sdk[cuda]'",
@@ -112,16 +116,24 @@ def _check_model(sdk: AesMamba) -> list[Finding]:
     return [
         ("model", True, f"{backbone.id}, {weights / 1e6:.1f} M weights, {config.image_size} px"),
         ("attributes", True, ", ".join(config.attributes)),
+        ("percentiles", True, _percentiles(backbone)),
         (
-            "percentiles",
-            backbone.reference is not None,
-            "no reference photos with this model: scores have no percentile"
-            if backbone.reference is None
-            else f"against {len(backbone.reference)} reference photos",
+            "personalizable",
+            True,
+            "yes; without lora and full, which need a fusion" if model.fusion is None else "yes",
         ),
-        ("personalizable", True, "no: it has no fusion" if model.fusion is None else "yes"),
         ("licence", True, config.license),
     ]
+
+
+def _percentiles(backbone: Backbone) -> str:
+    """A model can do without reference photos: their lack breaks nothing."""
+    if backbone.reference is not None:
+        return f"against {len(backbone.reference)} reference photos"
+    return (
+        "none: no reference photos with this model; write them with "
+        f"`python -m aesmamba_sdk.train.reference --model {backbone.folder}`"
+    )
 
 
 def _check_home(sdk: AesMamba) -> list[Finding]:

@@ -521,6 +521,20 @@ class TestModelAndDoctor:
         assert "toy@" in records["model"]["message"]
         assert "0 people" in records["database"]["message"]
 
+    def test_what_a_model_can_do_without_is_nothing_broken(self, run, tmp_path):
+        config = dataclasses.replace(toy.CONFIG, text=None)
+        plain = toy.save_toy(tmp_path / "plain", config=config, reference=False)
+        result = run("doctor", "--model", plain)
+        records = {r["check"]: r for r in map(json.loads, result.stdout.splitlines())}
+        assert result.exit_code == 0
+        assert f"train.reference --model {plain}`" in records["percentiles"]["message"]
+        assert "yes; without lora" in records["personalizable"]["message"]
+        rated = toy.write_photos(tmp_path / "rated", 12)
+        toy.write_ratings(rated)
+        run("user", "add", "alice")
+        learned = run("personalize", "alice", rated[0].parent, "--model", plain, "--dry-run")
+        assert learned.exit_code == 0
+
     def test_doctor_knows_every_extra(self, run, monkeypatch):
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         module = sys.modules["aesmamba_sdk.cli.doctor"]  # behind the command of its name
