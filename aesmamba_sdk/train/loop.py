@@ -31,6 +31,8 @@ from aesmamba_sdk.train.views import Views, augment, blend, ruin, soften
 
 CHECKPOINT_FILE = "checkpoint.pt"
 _LARGEST_SEED = 2**43  # a million times as much, and every step and process, fits 64 bits
+_SHARES = ("warmup", "ruined", "blended", "softened", "photo_alone", "ema")
+_COUNTED = ("batch_size", "image_size", "log_steps")
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ class TrainingArguments:
             than with the last; with these, too, where there is nothing to rank.
 
     Raises:
-        SetupError: a number is infinite or none, or the seed is negative or too large.
+        SetupError: a number is infinite, none or negative, a share is above 1, there is nothing of
+            what is counted, or the seed is too large.
     """
 
     epochs: float = 6.0
@@ -103,10 +106,20 @@ class TrainingArguments:
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise SetupError(f"{name.replace('_', ' ')} is {value}: choose a finite number")
-        if not 0 <= self.seed <= _LARGEST_SEED:
-            raise SetupError(f"seed is {self.seed}: choose one of 0 to {_LARGEST_SEED}")
+            if not isinstance(value, str) and (wanted := _wanted(name, value)):
+                raise SetupError(f"{name.replace('_', ' ')} is {value}: choose {wanted}")
+
+
+def _wanted(name: str, value: float) -> str | None:
+    """What the number of an argument should be instead; ``None`` of one that will do."""
+    if not math.isfinite(value):
+        return "a finite number"
+    if name == "seed":
+        return None if 0 <= value <= _LARGEST_SEED else f"one of 0 to {_LARGEST_SEED}"
+    if name in _SHARES:
+        return None if 0 <= value <= 1 else "a share of 0 to 1"
+    least = int(name in _COUNTED)
+    return None if value >= least else f"at least {least}"
 
 
 class Loop(ABC):

@@ -155,7 +155,21 @@ def test_a_checkpoint_of_another_model_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "changes", [{"epochs": math.inf}, {"learning_rate": NAN}, {"seed": -1}, {"seed": 10**14}]
+    "changes",
+    [
+        {"epochs": math.inf},
+        {"learning_rate": NAN},
+        {"learning_rate": -1e-4},
+        {"batch_size": 0},
+        {"seed": -1},
+        {"seed": 10**14},
+        {"warmup": 4.0},
+        {"blended": 2.0},
+        {"softened": 3.0},
+        {"photo_alone": 7.0},
+        {"ruined": -0.1},
+        {"ema": 1.5},
+    ],
 )
 def test_numbers_that_nothing_can_be_trained_with_are_told(changes):
     (name,) = changes
