@@ -86,7 +86,7 @@ class TrainingArguments:
     weight_decay: float = 0.05
     optimizer: OptimizerName = "adamw"
     image_size: int = 128
-    distillation: float = 1.0
+    distillation: float = 0.0
     features: float = 0.0
     soft_targets: float = 0.0
     categories: Literal["balanced", "plain", "none"] = "balanced"

@@ -44,7 +44,7 @@ from aesmamba_sdk.train.views import describe, predict
 STORED = torch.float16
 _IMAGENET = "teacher/mobilenet_v2_1.0_224_imagenet_int8.tflite"
 _SIDE = 192
-_TEACHER = TrainingArguments(distillation=0.0, ema=0.995, validation_steps=110)
+_TEACHER = TrainingArguments(ema=0.995, validation_steps=110)
 """What it says of ruined photos is not listened to, and it ranks others better for having seen
 none."""
 _STUDENT = replace(

@@ -33,7 +33,7 @@ from aesmamba_sdk.train.loop import CHECKPOINT_FILE, TrainingArguments
 from aesmamba_sdk.train.start import Start, build
 from aesmamba_sdk.train.tasks import TASKS, Examples, Task, divide, gather
 from aesmamba_sdk.train.teachers import check_scores, open_teacher
-from aesmamba_sdk.train.trainer import Teacher, Trainer, asks_teacher
+from aesmamba_sdk.train.trainer import Teacher, Trainer, asks_teacher, check_taught
 from aesmamba_sdk.train.views import describe, predict
 
 MODEL_FOLDER = "model"
@@ -125,6 +125,9 @@ def train(
     task = _task(recipe)
     devices = devices or open_devices()
     arguments = recipe.arguments or task.arguments
+    check_taught(arguments, taught=recipe.teacher is not None)
+    if recipe.teacher is not None and not asks_teacher(arguments):
+        raise SetupError("a teacher needs a weight: distillation, features or soft targets above 0")
     with devices.first_before_others():
         _claim(recipe, arguments.seed)  # before all photos are decoded
         data, examples, held_out = _examples(recipe, task, arguments, progress)
@@ -226,8 +229,6 @@ def _teacher(
 ) -> Teacher | None:
     if recipe.teacher is None:
         return None
-    if not asks_teacher(arguments):
-        raise SetupError("a teacher needs a weight: distillation, features or soft targets above 0")
     teacher = open_teacher(recipe.teacher, model.config, home_folder(), devices.device)
     if arguments.soft_targets:
         check_scores(teacher, devices.device)

@@ -31,7 +31,6 @@ PAPER = TrainingArguments(
     final_rate=1e-6,
     weight_decay=0.01,
     image_size=224,
-    distillation=0.0,
     keep_best=True,
 )
 """Section 4.1.3; epochs and weight decay, which the paper does not tell, as in its code."""

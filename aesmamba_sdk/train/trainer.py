@@ -51,9 +51,9 @@ class Trainer(Loop):
         categories: scale categories of scores, -1 for NaN.
 
     Raises:
-        SetupError: also, if model and teacher have no maps of one stride, or photos are to be
-            blended that no teacher sees, or that have votes or texts, or batches are too small
-            for ``agreement``.
+        SetupError: also, if a teacher is to be learned from and there is none, if model and
+            teacher have no maps of one stride, if photos are to be blended that have votes or
+            texts, or if batches are too small for ``agreement``.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class Trainer(Loop):
         journal: Journal | None = None,
     ) -> None:
         self.model = model
-        _check_blended(arguments, photos, teacher)
+        check_taught(arguments, taught=teacher is not None)
+        _check_blended(arguments, photos)
         self.teacher = teacher if asks_teacher(arguments) else None
         self.maps, self.features = nn.ModuleList(), nn.ModuleList()
         self.strides: list[int] = []
@@ -243,6 +244,19 @@ def asks_teacher(arguments: TrainingArguments) -> bool:
     return any((a.distillation, a.features, a.soft_targets, a.blended))
 
 
+def check_taught(arguments: TrainingArguments, *, taught: bool) -> None:
+    """Refuse what only a teacher can tell, where there is none.
+
+    Raises:
+        SetupError: it is asked for.
+    """
+    if asks_teacher(arguments) and not taught:
+        raise SetupError(
+            "distillation, features, soft targets and blended photos are learned from a teacher: "
+            "name one"
+        )
+
+
 def _standardised(target: Tensor) -> Tensor:
     """(rows, channels) with mean 0 and deviation 1 in each channel, those that never vary at 0."""
     # On channels-last maps torch.std_mean takes five times as long.
@@ -297,12 +311,8 @@ def _map_projections(
     return shared, nn.ModuleList(layers)
 
 
-def _check_blended(arguments: TrainingArguments, photos: PhotoSet, teacher: Teacher | None) -> None:
-    if not arguments.blended:
-        return
-    if teacher is None:
-        raise SetupError("blended photos are learned from a teacher alone: name one")
-    if photos.votes is not None or photos.texts is not None:
+def _check_blended(arguments: TrainingArguments, photos: PhotoSet) -> None:
+    if arguments.blended and (photos.votes is not None or photos.texts is not None):
         raise SetupError("photos with votes or texts cannot be blended: neither holds for two")
 
 

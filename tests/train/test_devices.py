@@ -16,9 +16,7 @@ from aesmamba_sdk.train.loop import TrainingArguments
 from aesmamba_sdk.train.trainer import Trainer
 from tests.train.test_training import CONFIG, bright_is_beautiful
 
-ARGUMENTS = TrainingArguments(
-    epochs=1, batch_size=8, learning_rate=3e-3, image_size=16, distillation=0, ema=0.5
-)
+ARGUMENTS = TrainingArguments(epochs=1, batch_size=8, learning_rate=3e-3, image_size=16, ema=0.5)
 
 
 def run(folder, devices) -> dict[str, torch.Tensor]:

@@ -40,7 +40,7 @@ CONFIG = AesMambaConfig(
     head_hidden=8,
 )
 ARGUMENTS = TrainingArguments(
-    epochs=4, batch_size=8, learning_rate=3e-3, image_size=16, distillation=0, ema=0.9, log_steps=1
+    epochs=4, batch_size=8, learning_rate=3e-3, image_size=16, ema=0.9, log_steps=1
 )
 
 
@@ -315,10 +315,14 @@ def test_f_v_comes_to_know_the_teachers_features(tmp_path):
     assert run._train_step()["features"] < first / 2
 
 
-def test_blended_photos_need_a_teacher_and_plain_scores(tmp_path):
+@pytest.mark.parametrize("asked", ["distillation", "features", "soft_targets", "blended"])
+def test_what_a_teacher_tells_is_not_learned_without_one(asked, tmp_path):
+    with pytest.raises(SetupError, match="are learned from a teacher: name one"):
+        trainer(tmp_path, dataclasses.replace(ARGUMENTS, **{asked: 0.5}))
+
+
+def test_photos_that_are_blended_have_plain_scores(tmp_path):
     arguments = dataclasses.replace(ARGUMENTS, features=1.0, blended=0.5)
-    with pytest.raises(SetupError, match="name one"):
-        trainer(tmp_path, arguments)
     photos = dataclasses.replace(bright_is_beautiful(16, 0), texts=("hello",) * 16)
     with pytest.raises(SetupError, match="votes or texts"):
         Trainer(AesMamba(CONFIG), photos, photos, tmp_path, arguments, light)
