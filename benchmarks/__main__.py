@@ -13,7 +13,9 @@ from typing import Any
 from rich.console import Console
 
 from aesmamba_sdk.evaluate.report import Result, bar_table, show_table
+from aesmamba_sdk.model.config import ENCODERS
 from benchmarks import floor, folder, library, memory, models, scan, scanning, serve
+from benchmarks.company import LEAST_SIDE
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 
@@ -43,6 +45,9 @@ QUICK = Options(
 
 SLOW_PARTS = ("memory", "scanning")
 """Only made quickly when they are asked for: processes and large libraries take their time."""
+IN_COMPANY = ("models", "training", "memory")
+"""Parts that run the networks ours are measured against."""
+_STEP = 32  # pixels of the encoders' coarsest map: on other sides its size is rounded
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,6 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             parser.error(f"no part {part!r}; there are: {', '.join(PARTS)}")
     options = _options(asked)
     parts = asked.parts or [part for part in PARTS if not (asked.quick and part in SLOW_PARTS)]
+    if options.image < LEAST_SIDE and (with_company := set(parts) & set(IN_COMPANY)):
+        parser.error(
+            f"--image {options.image}: networks of {', '.join(sorted(with_company))} need at least "
+            f"{LEAST_SIDE}"
+        )
+    if not scanning.STATUS.is_file() and "scanning" in parts:
+        if asked.parts:
+            parser.error(f"scanning needs Linux: there is no {scanning.STATUS}")
+        parts.remove("scanning")
     console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
     results = []
     for part in parts:
@@ -73,16 +87,35 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all by default"
     )
-    parser.add_argument("--threads", type=int, nargs="+", help="2 and 1 by default")
-    parser.add_argument("--batches", type=int, nargs="+", help="1 and 8 by default")
-    parser.add_argument("--encoders", nargs="+", help="ours; nano, tiny and tiny-v0 by default")
-    parser.add_argument("--image", type=int, help="side in pixels; 224 by default")
-    parser.add_argument("--photos", type=int, help="in each folder")
+    parser.add_argument("--threads", type=_count, nargs="+", help="2 and 1 by default")
+    parser.add_argument("--batches", type=_count, nargs="+", help="1 and 8 by default")
+    parser.add_argument(
+        "--encoders",
+        nargs="+",
+        choices=ENCODERS,
+        metavar="ENCODER",
+        help="ours; nano, tiny and tiny-v0 by default",
+    )
+    parser.add_argument("--image", type=_side, help="side in pixels; 224 by default")
+    parser.add_argument("--photos", type=_count, help="in each folder")
     parser.add_argument("--patience", type=float, help="multiplies the time spent; 1 by default")
     parser.add_argument("--quick", action="store_true", help="a minute, for development")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the results")
     return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number of at least 1")
+    return int(text)
+
+
+def _side(text: str) -> int:
+    side = _count(text)
+    if side % _STEP:
+        raise argparse.ArgumentTypeError(f"{side} is no multiple of {_STEP}")
+    return side
 
 
 def _options(asked: argparse.Namespace) -> Options:

@@ -19,6 +19,9 @@ from transformers import (
     SwinModel,
 )
 
+LEAST_SIDE = 224
+"""Pixels of an image below which windows of Swin-T are cut, for which it has no positions."""
+
 
 class Features(nn.Module):
     """A network of ``transformers``: (batch, 3, H, W) to its last map or tokens."""

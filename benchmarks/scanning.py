@@ -27,16 +27,17 @@ from benchmarks.hostile import Hostile, write_hostile
 from benchmarks.library import USER, fill
 from benchmarks.options import Options
 
+STATUS = Path("/proc/self/status")
 WANTED_SECONDS = 5.0
 WANTED_MB = 1000.0
-_COMMAND = """
+_COMMAND = f"""
 import sys
 from pathlib import Path
 from aesmamba_sdk.cli import main
 try:
     main()
 finally:
-    status = Path("/proc/self/status").read_text()
+    status = Path({str(STATUS)!r}).read_text()
     print("VmHWM:", status.partition("VmHWM:")[2].split()[0], file=sys.stderr)
 """
 _ROUNDS = 3

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from torch import nn
 
+from aesmamba_sdk.evaluate.report import Result
 from aesmamba_sdk.model import linear
 from aesmamba_sdk.model.config import ENCODERS
-from benchmarks import floor, library, memory, models, scan, serve
+from benchmarks import __main__ as command
+from benchmarks import floor, library, memory, models, scan, scanning, serve
 from benchmarks.options import Options
 from benchmarks.report import machine, write
 from benchmarks.shapes import products
@@ -70,3 +73,36 @@ def test_the_products_of_tiny_are_the_published_number_of_multiplications():
     """VMamba-T: 4.9 G with the scan, which is no product."""
     total = sum(p.multiplications for p in products(ENCODERS["tiny"], 224))
     assert 4.5e9 < total < 4.9e9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("scan --threads 0", "--threads: '0' is no whole number of at least 1"),
+        ("folder --photos -1", "--photos"),
+        ("models --encoders huge", "invalid choice: 'huge'"),
+        ("floor --image 200", "200 is no multiple of 32"),
+        ("floor models --image 192", "networks of models need at least 224"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_the_start(capsys, arguments, told):
+    with pytest.raises(SystemExit):
+        command.main(arguments.split())
+    assert told in capsys.readouterr().err
+
+
+def test_without_linux_all_but_whole_commands_are_measured(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(scanning, "STATUS", Path("/nowhere"))
+    with pytest.raises(SystemExit):
+        command.main(["scanning"])
+    assert "scanning needs Linux" in capsys.readouterr().err
+    measured: list[str] = []
+    for part in command.PARTS:
+        monkeypatch.setitem(command.PARTS, part, lambda options, part=part: stub(measured, part))
+    assert command.main(["--output", str(tmp_path)]) == 0
+    assert measured == [part for part in command.PARTS if part != "scanning"]
+
+
+def stub(measured: list[str], part: str) -> Result:
+    measured.append(part)
+    return Result(part, [])
