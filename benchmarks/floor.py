@@ -96,7 +96,7 @@ def measure_encoder(name: str, batch: int, options: Options) -> Floor:
     calls: dict[str, Call] = {"cold": lambda: model(images), "model": lambda: model(images)}
     calls |= {repr(product): fastest(product, batch) for product in product_counts}
     calls |= {repr(scan): scan_call(scan, batch) for scan in scan_counts}
-    timings = interleaved(calls, options.budget(SECONDS * min(1.0, batch / 4)))
+    timings = interleaved(calls, options.budget(SECONDS * min(1.0, batch / 4)), cold=("cold",))
     return Floor(
         _weighted({repr(k): n for k, n in product_counts.items()}, timings),
         _weighted({repr(k): n for k, n in scan_counts.items()}, timings),

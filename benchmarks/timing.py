@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -57,14 +57,19 @@ class Timing:
         return statistics.median(theirs / ours for theirs, ours in pairs)
 
 
-def interleaved(calls: Mapping[str, Callable[[], object]], budget: Budget) -> dict[str, Timing]:
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], budget: Budget, *, cold: Container[str] = ()
+) -> dict[str, Timing]:
     """Time every callable once a round.
 
     The first call of each is a warm-up and not counted; the order turns by one each round, so that
     none always follows the same other.
+
+    Args:
+        cold: names of calls that find the caches as the others leave them, however short they are.
     """
     first = {name: once(call) for name, call in calls.items()}
-    short = {name for name, seconds in first.items() if seconds < SHORT}
+    short = {name for name, seconds in first.items() if seconds < SHORT and name not in cold}
     rounds: dict[str, list[float]] = {name: [] for name in calls}
     names = list(calls)
     started = time.perf_counter()

@@ -55,6 +55,18 @@ def test_calls_are_measured_by_turns():
     assert "".join(order).count("ab") >= 3
 
 
+def test_short_calls_are_warmed_in_their_turn_unless_they_are_to_be_cold():
+    made = {"warm": 0, "cold": 0}
+
+    def call(name):
+        made[name] += 1
+
+    calls = {name: lambda name=name: call(name) for name in made}
+    timings = interleaved(calls, TINY.budget(0.0, least=5), cold=("cold",))
+    assert made == {"warm": 11, "cold": 6}
+    assert {len(timing.rounds) for timing in timings.values()} == {5}
+
+
 @pytest.mark.skipif(linear.linear_report() == "torch", reason="this torch cannot pack weights")
 @pytest.mark.parametrize("purpose", memory.PURPOSES)
 def test_memory_is_measured_of_networks_as_they_run(purpose):
