@@ -16,6 +16,7 @@ from aesmamba_sdk.model.selective_scan import (
     use_engine,
 )
 from aesmamba_sdk.model.selective_scan.directions import cross_scan, merge_directions
+from aesmamba_sdk.model.selective_scan.mamba_ssm import MambaSsmEngine
 
 CPU = torch.device("cpu")
 ENGINES = [name for name, why in engine_report(CPU).items() if why in ("in use", "available")]
@@ -187,6 +188,14 @@ def test_autocast_rounds_nothing_inside_the_scan(engine):
 def test_merging_undoes_scanning():
     x = torch.randn(2, 15, 3)
     torch.testing.assert_close(merge_directions(cross_scan(x, (5, 3)), (5, 3)), 4 * x)
+
+
+def test_mamba_ssm_leaves_to_torch_what_its_kernel_cannot_scan():
+    args = problem(dtype=torch.float64)
+    y = MambaSsmEngine().scan(*args, delta_softplus=True)
+    assert y.dtype == torch.float64
+    assert worst(y, sequential_scan(*args)) < 1e-14
+    assert MambaSsmEngine().scan(*problem(batch=0), delta_softplus=True).shape == (0, 8, 37)
 
 
 def test_wrong_shapes_are_named():

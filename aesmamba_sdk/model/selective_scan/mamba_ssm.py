@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from aesmamba_sdk.model.selective_scan.engines import ScanEngine
+from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
 
 _REMEDY = (
     "pip install 'aesmamba-sdk[cuda]' with MAMBA_KEEP_CUDA_BUILD=TRUE "
@@ -27,8 +27,11 @@ def _import_failure() -> str | None:
     return None
 
 
-class MambaSsmEngine(ScanEngine):
-    """``mamba_ssm.ops.selective_scan_interface.selective_scan_fn`` in float32."""
+class MambaSsmEngine(TorchEngine):
+    """``mamba_ssm.ops.selective_scan_interface.selective_scan_fn`` in float32.
+
+    float64, where it would lose digits, goes to the torch engine; so does nothing at all.
+    """
 
     name = "mamba-ssm"
 
@@ -48,6 +51,8 @@ class MambaSsmEngine(ScanEngine):
         delta_bias: Tensor | None,
         delta_softplus: bool,
     ) -> Tensor:
+        if u.dtype == torch.float64 or u.numel() == 0:
+            return super().scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
         interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
         # Half precision overflows in the state (VMamba reports NaN), so everything is float32.
         skip, bias = (None if t is None else t.float() for t in (D, delta_bias))
