@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import sys
 import types
 from pathlib import Path
@@ -249,6 +250,26 @@ def test_a_compiler_that_fails_leaves_the_library_alone(monkeypatch, tmp_path):
     with pytest.raises(build.BuildError, match="out of ink"):
         build.build(target)
     assert target.read_text() == "old"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a shell script stands for the compiler")
+@pytest.mark.parametrize(
+    ("machine", "unaligned"), [("x86_64-linux-gnu", False), ("x86_64-w64-mingw32", True)]
+)
+def test_gcc_for_windows_trusts_no_alignment(monkeypatch, tmp_path, machine, unaligned):
+    compiler, asked = tmp_path / "c++", tmp_path / "asked"
+    compiler.write_text(
+        "#!/bin/sh\n"
+        f'test "$1" = -dumpmachine && echo {machine} && exit\n'
+        f'echo "$@" >> {asked}\n'
+        'while test "$1" != -o; do shift; done; : > "$2"\n'
+    )
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CXX", str(compiler))
+    build.build(tmp_path / "library")
+    wide = [line for line in asked.read_text().splitlines() if "-mavx" in line]
+    assert wide
+    assert all(("-muse-unaligned-vector-move" in line) == unaligned for line in wide)
 
 
 @pytest.fixture
