@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
 from aesmamba_sdk import paths
 from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.model.config import Precision
 from aesmamba_sdk.model.library import find_model
+from aesmamba_sdk.once import opened_once
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,6 @@ THREADS_VARIABLE = "AESMAMBA_THREADS"
 PRECISION_VARIABLE = "AESMAMBA_PRECISION"
 _ALWAYS_THERE = ("auto", "cpu")
 _PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-T = TypeVar("T")
 
 
 class House:
@@ -55,11 +55,11 @@ class House:
         self._model, self._device = model, device
         self._opening = threading.RLock()
 
-    @cached_property
+    @opened_once
     def database(self) -> Database:
         from aesmamba_sdk.profiles.database import Database
 
-        return self._once("database", lambda: Database.open(self.home))
+        return Database.open(self.home)
 
     @cached_property
     def users(self) -> Users:
@@ -79,11 +79,11 @@ class House:
 
         return ModelStore(self.database)
 
-    @cached_property
+    @opened_once
     def embeddings(self) -> EmbeddingCache:
         from aesmamba_sdk.embeddings.cache import EmbeddingCache
 
-        return self._once("embeddings", lambda: EmbeddingCache(paths.embeddings_file(self.home)))
+        return EmbeddingCache(paths.embeddings_file(self.home))
 
     @cached_property
     def device(self) -> torch.device:
@@ -94,25 +94,20 @@ class House:
             use_threads(self.threads)
         return choose_device(self._device)
 
-    @cached_property
+    @opened_once
     def backbone(self) -> Backbone:
         from aesmamba_sdk.model.backbone import Backbone
 
         if self._device not in _ALWAYS_THERE:
             self.device  # noqa: B018 -- one that is not there is told now, not at the first photo
-        return self._once(
-            "backbone",
-            lambda: Backbone(
-                find_model(self._model, self.home), lambda: self.device, self.precision
-            ),
-        )
+        return Backbone(find_model(self._model, self.home), lambda: self.device, self.precision)
 
-    @cached_property
+    @opened_once
     def scorings(self) -> Scorings:
         """Who scores for whom; personal models stay loaded."""
         from aesmamba_sdk.house.scorings import Scorings
 
-        return self._once("scorings", lambda: Scorings(self))
+        return Scorings(self)
 
     def stream(
         self, photos: Iterable[PhotoSource], encoder: ImageEncoder | None = None
@@ -163,18 +158,6 @@ class House:
                 "learned of them",
                 code="personal_folder_left",
             )
-
-    def _once(self, room: str, opening: Callable[[], T]) -> T:
-        """What ``opening`` gives, called by one thread alone.
-
-        It is kept before the lock is let go: ``cached_property`` keeps it after, without a lock
-        of its own from Python 3.12 on.
-        """
-        with self._opening:
-            if room not in self.__dict__:
-                self.__dict__[room] = opening()
-            opened: T = self.__dict__[room]
-            return opened
 
     def close(self) -> None:
         """Close the files; they are opened again when they are needed."""

@@ -24,6 +24,7 @@ from aesmamba_sdk.errors import CheckpointError
 from aesmamba_sdk.model.generic import Array, GenericHeads
 from aesmamba_sdk.model.identity import backbone_hash, encoder_hash
 from aesmamba_sdk.model.weights import read_arrays, read_config
+from aesmamba_sdk.once import opened_once
 
 if TYPE_CHECKING:
     import torch
@@ -91,22 +92,14 @@ class Backbone:
         """Where the encoder runs."""
         return self._device() if callable(self._device) else self._device
 
-    @cached_property
+    @opened_once
     def network(self) -> Network:
         """The network itself, built on first use, of the weights that were read at opening."""
         from aesmamba_sdk.model.network import Network
 
-        with self._opening:
-            known: Network | None = self.__dict__.get("network")
-            if known is None:
-                known = Network(
-                    self.folder, self.config, self._weights, self.device, self.precision
-                )
-                # Kept before the lock is let go, which cached_property alone does not promise from
-                # Python 3.12 on: the next thread would find no weights, which the network has now.
-                self.__dict__["network"] = known
-                self._weights = {}
-            return known
+        network = Network(self.folder, self.config, self._weights, self.device, self.precision)
+        self._weights = {}  # the network has them now
+        return network
 
     @property
     def model(self) -> AesMamba:
