@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,11 +77,14 @@ def people_group(
 ) -> RatedPhotos:
     """A dataset whose people rated one set of photos; features come from the cache if they can.
 
+    Photos that nobody rated, and people who rated none, teach nothing and are left out.
+
     Raises:
         DatasetError: a photo cannot be used, or nobody rated any.
     """
     if not dataset.ratings:
         raise DatasetError(f"{dataset.name} has no ratings by individuals")
+    dataset = _rated(dataset)
 
     def load(i: int) -> Image.Image:
         return dataset.images.load(dataset.samples[i].image, dataset.samples[i].row)
@@ -107,6 +110,13 @@ def people_group(
         load,
         backbone.content_axes,
     )
+
+
+def _rated(dataset: Dataset) -> Dataset:
+    raters = {rating.user for rating in dataset.ratings}
+    people = {user: traits for user, traits in dataset.people.items() if user in raters}
+    photos = sorted({rating.sample for rating in dataset.ratings})
+    return replace(dataset.subset(photos), people=people)
 
 
 def _ratings(dataset: Dataset, scale: Scale) -> Matrix:

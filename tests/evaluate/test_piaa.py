@@ -17,8 +17,10 @@ from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS
 from aesmamba_sdk.evaluate.piaa_report import gains_of, harmed, piaa_result
 from aesmamba_sdk.personalize.bayes import Posterior
+from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.people import read_people
+from aesmamba_sdk.train.taste import fit_prior
 from tests.train import made_people
 
 SCALE = Scale(1, 5)
@@ -167,6 +169,22 @@ def test_the_command_reads_a_folder_and_prints_every_bar(tmp_path, toy_model):
     record = json.loads(done.stdout)
     assert len(record["tables"][0]["rows"]) == len(METHODS)
     assert [bar["what"].split(":")[0] for bar in record["bars"]] == ["10 shots"] * 6
+
+
+def test_photos_that_nobody_rated_and_people_who_rated_none_are_left_out(tmp_path, sdk):
+    folder = made_oasis(tmp_path / "oasis")
+    rows = (folder / "ratings.csv").read_text().splitlines()
+    missing = ("subset1-1,", "subset1-0,subset1-7.png")
+    kept = [row for row in rows if not row.startswith(missing)]
+    (folder / "ratings.csv").write_text("\n".join(kept) + "\n")
+    first, *others = read_people("oasis", folder, sdk.backbone, sdk.embeddings)
+    assert first.ratings.shape == (1, 61)
+    assert len(first.generic) == len(first.features) == 61
+    assert first.load(7).getpixel((0, 0)) == load_photo(
+        folder / "images/subset1-8.png"
+    ).image.getpixel((0, 0))
+    assert len(first.prompts) == 1
+    assert np.isfinite(fit_prior([first, *others], "b", "made").mean).all()
 
 
 def made_oasis(folder):
