@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from aesmamba_sdk.evaluate.figures import curve_plot
 from aesmamba_sdk.evaluate.heads import Case, auto
-from aesmamba_sdk.evaluate.piaa import Draw, Rotation, draw_support
+from aesmamba_sdk.evaluate.piaa import Draw, Rotation, draw_groups
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.evaluate.statistics import Estimate, bootstrap
 from aesmamba_sdk.personalize.bayes import Evidence, Observations, Posterior
@@ -45,13 +45,17 @@ def learning_curves(
     seed: int,
     progress: Progress | None = None,
 ) -> Curves:
-    """Both arms on the same people, query photos and pools of photos to rate."""
+    """Both arms on the same people, query photos and pools of photos to rate.
+
+    Raises:
+        DatasetError: nobody rated enough photos.
+    """
     found: dict[str, dict[tuple[int, int], list[list[tuple[float, ...]]]]]
     found = {arm: {} for arm in ARMS}
-    for test, group in enumerate(groups):
+    drawn = draw_groups(groups, POOL, repeats, people, seed)
+    for test, (group, draws) in enumerate(zip(groups, drawn, strict=True)):
         rotation = Rotation(groups, test, scale, seed)
         stranger = _stranger(rotation)
-        draws = list(draw_support(group.ratings, POOL, repeats, people, seed))
         for done, draw in enumerate(draws, 1):
             orders = draw.rest, chosen_order(rotation, stranger, draw)
             for arm, order in zip(ARMS, orders, strict=True):

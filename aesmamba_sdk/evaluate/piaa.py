@@ -14,6 +14,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS, Baseline, Case, Row
 from aesmamba_sdk.evaluate.kept import KeptFigures, Key
@@ -91,12 +92,13 @@ def run_piaa(
         slow: further methods by name, measured on the same cases.
         kept: where figures of ``slow`` are kept, and come from if they are known.
         progress: told how far it is.
+
+    Raises:
+        DatasetError: nobody rated enough photos.
     """
     kept = kept or KeptFigures()
     rows: dict[tuple[str, int], list[tuple[int, int, tuple[float, ...]]]] = {}
-    draws = [
-        list(draw_support(group.ratings, max(shots), repeats, people, seed)) for group in groups
-    ]
+    draws = draw_groups(groups, max(shots), repeats, people, seed)
     total, done, first = sum(map(len, draws)), 0, 0
     for test, group in enumerate(groups):
         rotation = Rotation(groups, test, scale, seed)
@@ -117,6 +119,24 @@ def run_piaa(
                 progress("people", done, total)
         first += len(group.ratings)
     return {key: _collect(found) for key, found in rows.items()}
+
+
+def draw_groups(
+    groups: Sequence[RatedPhotos], shots: int, repeats: int, people: int | None, seed: int
+) -> list[list[Draw]]:
+    """As :func:`draw_support` of each group.
+
+    Raises:
+        DatasetError: in none is anybody whose ratings suffice.
+    """
+    draws = [list(draw_support(g.ratings, shots, repeats, people, seed)) for g in groups]
+    if not any(draws):
+        most = max(int((~np.isnan(group.ratings)).sum(1).max()) for group in groups)
+        raise DatasetError(
+            f"nobody rated {QUERY + shots} photos, {shots} to learn from and {QUERY} to be asked "
+            f"for, and not all alike; the most that anybody rated are {most}"
+        )
+    return draws
 
 
 def draw_support(

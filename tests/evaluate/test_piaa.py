@@ -171,6 +171,18 @@ def test_the_command_reads_a_folder_and_prints_every_bar(tmp_path, toy_model):
     assert [bar["what"].split(":")[0] for bar in record["bars"]] == ["10 shots"] * 6
 
 
+@pytest.mark.parametrize(
+    ("command", "wanted"), [(("piaa", "--shots", "13"), 63), (("suggest",), 190)]
+)
+def test_more_ratings_than_anybody_gave_are_told(command, wanted, tmp_path, toy_model):
+    folder = made_oasis(tmp_path / "oasis")
+    arguments = [*command, "--data", f"oasis={folder}", "--model", str(toy_model)]
+    done = CliRunner().invoke(main, ["evaluate", *arguments])
+    assert done.exit_code == 2
+    assert f"nobody rated {wanted} photos" in done.stderr
+    assert "the most that anybody rated are 62" in done.stderr
+
+
 def test_photos_that_nobody_rated_and_people_who_rated_none_are_left_out(tmp_path, sdk):
     folder = made_oasis(tmp_path / "oasis")
     rows = (folder / "ratings.csv").read_text().splitlines()
