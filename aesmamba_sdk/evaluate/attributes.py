@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,31 @@ class Correlations:
     constant: tuple[str, ...]
 
 
+def check_giaa(shared: Sequence[str]) -> None:
+    """
+    Raises:
+        DatasetError: ``aesthetic`` is not among the attributes that model and data share.
+    """
+    if GENERIC not in shared:
+        raise DatasetError(
+            f"nothing to compare for {GENERIC}: the model and the data share "
+            f"{', '.join(shared)} alone"
+        )
+
+
+def check_fiaa(shared: Sequence[str]) -> None:
+    """
+    Raises:
+        DatasetError: ``aesthetic`` or others are not among the attributes that model and data
+            share.
+    """
+    if GENERIC not in shared or len(shared) < 2:
+        raise DatasetError(
+            f"fiaa compares other attributes with {GENERIC}; the model and the data share "
+            f"{', '.join(shared)} alone"
+        )
+
+
 def giaa(scored: Scored, seed: int, *, data: str) -> Result:
     """The generic score against people's mean: accuracy, PLCC, SRCC and calibration.
 
@@ -48,6 +73,7 @@ def giaa(scored: Scored, seed: int, *, data: str) -> Result:
     Raises:
         DatasetError: ``aesthetic`` is not scored.
     """
+    check_giaa(scored.attributes)
     alone = scored.only(GENERIC)
     found = correlations(alone, seed)
     tables = [correlation_table("GIAA", found), calibration_table(alone), decile_table(alone)]
@@ -70,11 +96,7 @@ def fiaa(scored: Scored, seed: int, *, data: str) -> Result:
     Raises:
         DatasetError: ``aesthetic`` or others are not scored.
     """
-    if GENERIC not in scored.attributes or len(scored.attributes) < 2:
-        raise DatasetError(
-            f"fiaa compares other attributes with {GENERIC}; the model and the data share "
-            f"{', '.join(scored.attributes)} alone"
-        )
+    check_fiaa(scored.attributes)
     found = correlations(scored, seed)
     copies, gain = copy_table(scored, seed)
     tables = [correlation_table("FIAA", found), copies, calibration_table(scored)]

@@ -43,16 +43,7 @@ class Scored:
         return len(self.labels)
 
     def only(self, attribute: str) -> Scored:
-        """One attribute alone.
-
-        Raises:
-            DatasetError: it is not among them.
-        """
-        if attribute not in self.attributes:
-            raise DatasetError(
-                f"nothing to compare for {attribute}: the model and the data share "
-                f"{', '.join(self.attributes)} alone"
-            )
+        """One of the attributes alone."""
         column = [self.attributes.index(attribute)]
         return Scored((attribute,), self.predicted[:, column], self.labels[:, column], self.good)
 
@@ -91,9 +82,9 @@ def score_dataset(
         DatasetError: photos are missing or unreadable, or no attribute is known to both.
     """
     known = backbone.config.attributes
-    _shared(dataset, known)  # told before all photos are encoded
+    shared_attributes(dataset, known)  # told before all photos are encoded
     dataset, features = embed_dataset(backbone, dataset, progress, skip_unusable=skip_unusable)
-    shared = _shared(dataset, known)
+    shared = shared_attributes(dataset, known)
     scores = _scores(backbone, features, dataset)[:, [known.index(name) for name in shared]]
     columns = [dataset.attributes.index(name) for name in shared]
     given = dataset.scores().double().numpy()[:, columns]
@@ -109,8 +100,12 @@ def score_dataset(
     )
 
 
-def _shared(dataset: Dataset, known: Sequence[str]) -> tuple[str, ...]:
-    """The attributes that the model knows and somebody labelled, in the model's order."""
+def shared_attributes(dataset: Dataset, known: Sequence[str]) -> tuple[str, ...]:
+    """The attributes that a model knows and somebody labelled, in the model's order.
+
+    Raises:
+        DatasetError: there are none.
+    """
     labelled = (~dataset.scores().isnan().all(0)).tolist()
     found = [name for name, some in zip(dataset.attributes, labelled, strict=True) if some]
     shared = tuple(name for name in known if name in found)

@@ -196,6 +196,8 @@ def test_an_attribute_with_a_single_label_has_figures(rated, toy_model):
 def test_fiaa_needs_an_attribute_beside_the_score(rated, toy_model, color):
     folder = rated(color, lambda i: "," if "color" in color else "")
     said = "fiaa compares other attributes with aesthetic; the model and the data share aesthetic"
+    for photo in folder.glob("*.png"):
+        photo.write_bytes(b"that is told before any photo is read")
     assert said in evaluate("fiaa", folder, toy_model)
 
 

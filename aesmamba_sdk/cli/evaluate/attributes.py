@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -36,9 +36,10 @@ def giaa(**options: Any) -> None:
       aesmamba evaluate giaa --data para=./para
       aesmamba evaluate giaa --data folder=./photos --scale 1-10 --model runs/mine/model
     """
+    from aesmamba_sdk.evaluate.attributes import check_giaa
     from aesmamba_sdk.evaluate.attributes import giaa as protocol
 
-    _run(protocol, **options)
+    _run(protocol, check_giaa, **options)
 
 
 @click.command()
@@ -56,13 +57,15 @@ def fiaa(**options: Any) -> None:
     Example:
       aesmamba evaluate fiaa --data para=./para
     """
+    from aesmamba_sdk.evaluate.attributes import check_fiaa
     from aesmamba_sdk.evaluate.attributes import fiaa as protocol
 
-    _run(protocol, **options)
+    _run(protocol, check_fiaa, **options)
 
 
 def _run(
     protocol: Callable[..., Result],
+    check: Callable[[Sequence[str]], None],
     *,
     data: str,
     split: str | None,
@@ -74,11 +77,13 @@ def _run(
     device: str,
     threads: int | None,
 ) -> None:
-    from aesmamba_sdk.evaluate.data import read_data, score_dataset
+    from aesmamba_sdk.evaluate.data import read_data, score_dataset, shared_attributes
     from aesmamba_sdk.sdk import AesMamba
 
     dataset = read_data(data, split, scale)
     with AesMamba(model, device=device, threads=threads) as sdk, progress_bar() as progress:
+        # What is missing is told before all photos are encoded.
+        check(shared_attributes(dataset, sdk.backbone.config.attributes))
         scored = score_dataset(sdk.backbone, dataset, progress, skip_unusable=skip_unusable)
         model_id = sdk.backbone.id
     result = protocol(scored, seed, data=data.partition("=")[0])
