@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from aesmamba_sdk.personalize.methods import SEEDS
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.xmp.choices import PICKS, REJECTS
 
@@ -59,6 +60,17 @@ def model_options(command: Command) -> Command:
         "--device", default="auto", show_default=True, help="auto, cpu, cuda or mps."
     )(command)
     return click.option("--model", help="Name or folder of the shared model.")(command)
+
+
+def seed_option(command: Command) -> Command:
+    """``--seed``: whatever all that draws can be begun with."""
+    return click.option(
+        "--seed",
+        type=click.IntRange(0, SEEDS - 1),
+        default=42,
+        show_default=True,
+        help="Of everything random.",
+    )(command)
 
 
 def not_nan(context: Any, parameter: Any, value: float | None) -> float | None:

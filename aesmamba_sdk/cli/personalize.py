@@ -16,6 +16,7 @@ from aesmamba_sdk.cli.output import (
     percent,
     progress_bar,
     rating_options,
+    seed_option,
     tell_left_out,
     write_records,
 )
@@ -44,7 +45,7 @@ _COLUMNS = tuple(field.name for field in dataclasses.fields(PersonalizeReport))
     help="How to learn: by the evidence; the scale alone; a closed-form head; LoRA adapters; every "
     "weight, for a GPU.",
 )
-@click.option("--seed", default=42, show_default=True, help="Of everything random.")
+@seed_option
 @click.option("--dry-run", is_flag=True, help="Only tell how well it would work.")
 @format_option
 @model_options

@@ -723,3 +723,12 @@ def test_photos_seen_before_need_neither_torch_nor_peft(toy_model, home, photos)
     ):
         result = aesmamba(*arguments, *model, script=script)
         assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("seed", ["-1", "4294967296"])
+@pytest.mark.parametrize("protocol", [None, "giaa", "fiaa", "piaa", "robustness", "suggest"])
+def test_seeds_that_nothing_can_be_drawn_by_are_refused(protocol, seed):
+    command = ("evaluate", protocol) if protocol else ("personalize", "alice")
+    result = CliRunner().invoke(main, [*command, "--seed", seed])
+    assert result.exit_code == 2
+    assert f"{seed} is not in the range 0<=x<=4294967295" in result.stderr

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
-from aesmamba_sdk.cli.output import ScaleType, console, model_options
+from aesmamba_sdk.cli.output import ScaleType, console, model_options, seed_option
 
 if TYPE_CHECKING:
     from aesmamba_sdk.evaluate.report import Result
@@ -20,14 +20,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def protocol_options(command: Command) -> Command:
     """``--seed``, ``--format``, ``--model``, ``--device`` and ``--threads``."""
-    command = format_option(model_options(command))
-    return click.option(
-        "--seed",
-        type=click.IntRange(min=0),
-        default=42,
-        show_default=True,
-        help="Of everything random.",
-    )(command)
+    return seed_option(format_option(model_options(command)))
 
 
 def format_option(command: Command) -> Command:
