@@ -65,7 +65,10 @@ skip_option = click.option(
 _OPTIONS: Sequence[Callable[..., Any]] = (
     click.option("--data", required=True, type=_DataType(), help="Dataset and where it lies."),
     click.option(
-        "--out", required=True, type=click.Path(path_type=Path), help="Folder of the run."
+        "--out",
+        required=True,
+        type=click.Path(path_type=Path, file_okay=False),
+        help="Folder of the run.",
     ),
     click.option("--split", default="train", show_default=True, help="Part to train on."),
     click.option(

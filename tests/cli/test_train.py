@@ -66,6 +66,7 @@ def test_photos_that_cannot_be_used_may_be_skipped(data, toy_model, tmp_path):
         (("--validation", "dev"), "no photos of the split 'dev'"),
         (("--teacher", "nobody"), "no model 'nobody'"),
         (("--ema", -1), "'--ema': -1"),
+        (("--out", __file__), "is a file"),
         (("--soft-targets", 1), "are learned from a teacher: name one"),
     ],
 )
