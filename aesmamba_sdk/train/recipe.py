@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.devices import Devices, open_devices
 from aesmamba_sdk.train.journal import Journal, draw_curves
+from aesmamba_sdk.train.lock import alone
 from aesmamba_sdk.train.loop import CHECKPOINT_FILE, TrainingArguments
 from aesmamba_sdk.train.start import Start, build
 from aesmamba_sdk.train.tasks import TASKS, Examples, Task, divide, gather
@@ -38,6 +40,7 @@ from aesmamba_sdk.train.views import describe, predict
 
 MODEL_FOLDER = "model"
 _RUN_FILE = "run.json"
+_LOCK_FILE = "run.lock"
 _UNCROPPED = 8 / 7  # 256 to 224: photos are decoded so large that a crop of 7/8 needs no resizing
 
 
@@ -117,7 +120,8 @@ def train(
         progress: is told what is under way, how much is done, and of how much.
 
     Raises:
-        SetupError: the recipe cannot be carried out as it is, or ``out`` holds another's run.
+        SetupError: the recipe cannot be carried out as it is, ``out`` holds another's run, or
+            another process trains there.
         DatasetError: the dataset is not as its reader expects, or not for this task, or too few
             examples are held out to choose the weights by.
         CheckpointError: a model to begin from or to distil is not usable.
@@ -128,6 +132,17 @@ def train(
     check_taught(arguments, taught=recipe.teacher is not None)
     if recipe.teacher is not None and not asks_teacher(arguments):
         raise SetupError("a teacher needs a weight: distillation, features or soft targets above 0")
+    with _alone(recipe.out) if devices.first else nullcontext():
+        return _carry_out(recipe, task, arguments, devices, progress)
+
+
+def _carry_out(
+    recipe: Recipe,
+    task: Task,
+    arguments: TrainingArguments,
+    devices: Devices,
+    progress: Progress | None,
+) -> Outcome:
     with devices.first_before_others():
         _claim(recipe, arguments.seed)  # before all photos are decoded
         data, examples, held_out = _examples(recipe, task, arguments, progress)
@@ -176,6 +191,13 @@ def train(
             reference = describe(model, once, arguments.image_size)
             _keep(model, reference, _card(recipe, data, model, outcome), outcome.model)
     return outcome
+
+
+def _alone(out: Path) -> AbstractContextManager[None]:
+    """Let no other run write into ``out``: they would take each other's checkpoints away."""
+    out.mkdir(parents=True, exist_ok=True)
+    busy = f"another process trains in {out}: wait until it is done, or choose another folder"
+    return alone(out / _LOCK_FILE, busy)
 
 
 def _task(recipe: Recipe) -> Task:
@@ -257,7 +279,6 @@ def _claim(recipe: Recipe, seed: int, photos: int | None = None) -> None:
     if photos is not None:
         wanted["number_of_photos"] = str(photos)
     file = recipe.out / _RUN_FILE
-    recipe.out.mkdir(parents=True, exist_ok=True)
     learned = (recipe.out / CHECKPOINT_FILE).is_file() or (recipe.out / MODEL_FOLDER).is_dir()
     if not file.is_file() or not learned:  # a mistyped option must not keep the folder
         file.write_text(json.dumps(wanted, indent=2) + "\n")

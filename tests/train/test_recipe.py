@@ -22,6 +22,7 @@ from aesmamba_sdk.profiles.prompts import SubjectPrompt
 from aesmamba_sdk.profiles.traits import Traits
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.datasets import read_dataset
+from aesmamba_sdk.train.lock import alone
 from aesmamba_sdk.train.recipe import train
 from aesmamba_sdk.train.start import Start
 from aesmamba_sdk.train.tasks import TASKS, gather
@@ -346,6 +347,18 @@ def test_ratings_stay_with_their_photos_where_others_are_skipped(opinionated, tm
         assert scores.item() == pytest.approx(given[name, user])
         plain = np.asarray(load_photo(opinionated / name).image)[0, 0]
         assert pixels[0, :, 0, 0].tolist() == plain.tolist()
+
+
+def test_a_folder_in_which_another_process_trains_is_refused(bright, toy_model, tmp_path):
+    recipe = made_runs.recipe(
+        "giaa", bright, toy_model, tmp_path, arguments=made_runs.arguments("giaa", epochs=0)
+    )
+    with (
+        alone(tmp_path / "run.lock"),
+        pytest.raises(SetupError, match="another process trains in"),
+    ):
+        train(recipe)
+    assert train(recipe).model.is_dir(), "when it is done, the next may"
 
 
 def test_a_mistyped_option_does_not_keep_the_folder(bright, toy_model, tmp_path):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -16,6 +14,7 @@ from numpy.typing import NDArray
 
 from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.runs import Progress
+from aesmamba_sdk.train.lock import alone
 
 _AHEAD = 256  # photos that are decoded before the first of them is wanted
 
@@ -52,7 +51,7 @@ def decoded(
         return whole, {}
     file.parent.mkdir(parents=True, exist_ok=True)
     partial, listed = file.with_suffix(".partial.npy"), file.with_suffix(".unusable.json")
-    with _alone(file.with_suffix(".lock")):
+    with alone(file.with_suffix(".lock")):
         whole = _kept(file, shape)
         if whole is not None:  # by another run, meanwhile
             return whole, {}
@@ -66,24 +65,6 @@ def decoded(
                 return np.load(partial.replace(file), mmap_mode="r"), {}
             _write(listed, unusable)
         return np.load(partial, mmap_mode="r"), unusable
-
-
-@contextmanager
-def _alone(lock: Path) -> Iterator[None]:
-    """Wait until nobody else is in such a block; a process that is killed holds up no other."""
-    with lock.open("ab") as stream:
-        if sys.platform == "win32":
-            import msvcrt
-
-            while True:
-                with suppress(OSError):  # it gives up after ten seconds
-                    msvcrt.locking(stream.fileno(), msvcrt.LK_LOCK, 1)
-                    break
-        else:
-            import fcntl
-
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        yield
 
 
 def _kept(file: Path, shape: tuple[int, ...]) -> NDArray[np.uint8] | None:
