@@ -2,7 +2,8 @@
 
 Exactly resumable: a killed run goes on from its last checkpoint as if nothing had happened,
 because each step's samples and crops depend on the seed and the step alone. Started again with
-other ``epochs``, it follows the rest of that schedule, and ``metrics.jsonl`` says so.
+other ``epochs`` or another ``batch_size``, it follows the rest of that schedule, from the epoch in
+which it was stopped, and ``metrics.jsonl`` says so.
 """
 
 from __future__ import annotations
@@ -358,7 +359,10 @@ class Loop(ABC):
                 f"{file} is of another model or optimizer, and cannot go on with this one: choose "
                 "another folder, or delete it"
             ) from error
-        self.step, self.averaged = state["step"], state["averaged"]
+        # Batches of another size make other steps; what counts is how far the run has come.
+        before = max(1, len(self.photos) // state["arguments"]["batch_size"])
+        self.step = round(state["step"] * self.steps_per_epoch / before)
+        self.averaged = state["averaged"]
         self.best = state.get("best")  # not in checkpoints of earlier versions
         if state["arguments"] != asdict(self.arguments):  # e.g. a shorter schedule than planned
             self._log({"arguments": asdict(self.arguments)})

@@ -222,6 +222,17 @@ def test_a_run_can_be_planned_anew(tmp_path):
     assert shorter.optimizer.param_groups[0]["lr"] < ARGUMENTS.learning_rate / 10
 
 
+@pytest.mark.parametrize("batch_size", [4, 16])
+def test_a_run_goes_on_at_the_same_epoch_with_batches_of_another_size(batch_size, tmp_path):
+    run = trainer(tmp_path)
+    run.step = 2 * run.steps_per_epoch
+    run._save()
+    again = trainer(tmp_path, dataclasses.replace(ARGUMENTS, batch_size=batch_size))
+    assert again.step == 2 * again.steps_per_epoch
+    again.run()
+    assert again.step == again.steps == 4 * 64 // batch_size
+
+
 def _die_at(run: Trainer, step: int) -> None:
     if run.step == step:
         raise KeyboardInterrupt
