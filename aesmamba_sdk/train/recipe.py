@@ -26,6 +26,7 @@ from aesmamba_sdk.profiles.prompts import CHARACTERS
 from aesmamba_sdk.runs import Progress
 from aesmamba_sdk.scores import Scale
 from aesmamba_sdk.train.correlations import FEWEST, correlations
+from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets import Dataset, read_dataset
 from aesmamba_sdk.train.datasets.para import LICENSE
 from aesmamba_sdk.train.devices import Devices, open_devices
@@ -122,8 +123,8 @@ def train(
     Raises:
         SetupError: the recipe cannot be carried out as it is, ``out`` holds another's run, or
             another process trains there.
-        DatasetError: the dataset is not as its reader expects, or not for this task, or too few
-            examples are held out to choose the weights by.
+        DatasetError: the dataset is not as its reader expects, or not for this task, too few
+            examples are held out to choose the weights by, or some of them are trained on.
         CheckpointError: a model to begin from or to distil is not usable.
     """
     task = _task(recipe)
@@ -224,6 +225,7 @@ def _examples(
         )
         learned = examples.attributes
         held_out = gather(task, other, cache, side, progress, learned, skip_unusable=skip)
+        _check_apart(recipe, examples.photos, held_out.photos)
         return dataset, examples, held_out
     if not 0 < recipe.validation < 1:
         raise SetupError(
@@ -232,6 +234,22 @@ def _examples(
         )
     kept, held = divide(examples.photos, recipe.validation, arguments.seed)
     return dataset, replace(examples, photos=kept), Examples(held, examples.attributes)
+
+
+def _check_apart(recipe: Recipe, learned: PhotoSet, held_out: PhotoSet) -> None:
+    """Refuse a split to validate on that is learned by heart; other people's scores are not."""
+    both = _labels(learned) & _labels(held_out)
+    if both:
+        raise DatasetError(
+            f"{len(both)} examples of the split {recipe.validation!r}, such as {min(both)[0]}, are "
+            f"in {recipe.split!r}, which is trained on: they cannot choose the weights. Name "
+            "another split, or a share such as 0.1"
+        )
+
+
+def _labels(photos: PhotoSet) -> set[tuple[str, str]]:
+    """Photos, and whose scores of them where they are one person's."""
+    return set(zip(photos.names, photos.people or ("",) * len(photos), strict=True))
 
 
 def _check_ranking(held_out: Examples) -> None:

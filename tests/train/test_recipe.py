@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -377,6 +378,7 @@ def test_a_mistyped_option_does_not_keep_the_folder(bright, toy_model, tmp_path)
         ({"task": "piaa"}, "has no ratings by individual people"),
         ({"validation": 1.5}, "a share of 1.5 cannot be held out"),
         ({"validation": "test"}, "no photos of the split 'test'; expected one of train"),
+        ({"validation": "train"}, "120 examples of the split 'train', such as 0.png, are in"),
         ({"start": Start("nano", "nano")}, "an encoder or a model to begin from, not both"),
         ({"start": Start("nano", text="compact")}, "this task reads no text"),
         ({"teacher": "nano"}, "a teacher needs a weight"),
@@ -386,6 +388,14 @@ def test_what_cannot_be_carried_out_is_told(bright, toy_model, tmp_path, changes
     recipe = made_runs.recipe("giaa", bright, toy_model, tmp_path / "run")
     with pytest.raises((SetupError, DatasetError), match=expected):
         train(dataclasses.replace(recipe, **changes))
+
+
+def test_other_people_may_validate_on_the_same_photos(opinionated, toy_model, tmp_path):
+    table = opinionated / "labels.csv"
+    table.write_text(re.sub(r"(,u[34],.*),train", r"\1,unseen", table.read_text()))
+    short = made_runs.arguments("piaa", epochs=0)
+    recipe = made_runs.recipe("piaa", opinionated, toy_model, tmp_path / "run", arguments=short)
+    assert train(dataclasses.replace(recipe, validation="unseen")).held_out == 60
 
 
 def test_too_large_a_batch_is_told(bright, toy_model, tmp_path):
