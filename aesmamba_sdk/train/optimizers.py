@@ -33,7 +33,7 @@ class Optimizers:
         weight_decay: of what multiplies features; norms, biases, A and D have none.
 
     Raises:
-        SetupError: this torch has no Muon.
+        SetupError: this torch has no Muon, or the modules nothing for it to move.
     """
 
     def __init__(
@@ -48,6 +48,11 @@ class Optimizers:
         self._all: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(groups, learning_rate, betas=_BETAS, fused=True)
         ]
+        if name == "muon" and not matrices:
+            raise SetupError(
+                "this network has no matrices in stages of blocks, which are all that Muon moves: "
+                "train it with adamw"
+            )
         if matrices:
             self._all.append(_muon(matrices, learning_rate, weight_decay))
 

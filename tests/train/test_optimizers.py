@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from aesmamba_sdk.errors import SetupError
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.train.optimizers import Optimizers, decay_groups
 from tests import toy
@@ -62,6 +63,11 @@ def test_muon_leaves_all_but_the_blocks_matrices_to_adamw(model):
     differing = {name for name in steps[0] if not torch.equal(steps[0][name], steps[1][name])}
     linear = {f"{n}.weight" for n, layer in model.named_modules() if isinstance(layer, nn.Linear)}
     assert differing == {name for name in linear if ".stages." in name}
+
+
+def test_muon_is_refused_where_there_is_nothing_that_it_moves(model):
+    with pytest.raises(SetupError, match="train it with adamw"):
+        Optimizers([model.heads], "muon", 1e-2, 0.1)
 
 
 def test_norms_biases_a_and_d_do_not_decay(model):
