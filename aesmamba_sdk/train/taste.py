@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from aesmamba_sdk.personalize.blend import Vector
 from aesmamba_sdk.personalize.space import Matrix, PhotoSpace
 from aesmamba_sdk.personalize.taste import TASTE_FILE, TastePrior
-from aesmamba_sdk.train.data import data_folder
+from aesmamba_sdk.train.data import named_folder
 from aesmamba_sdk.train.people import RatedPhotos, read_people
 
 FACTORS = 30
@@ -220,10 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", default="oasis", help="NAME=FOLDER, or NAME in AESMAMBA_DATA")
     parser.add_argument("--model", type=Path, default=Path("pretrained/nano"))
     chosen = parser.parse_args(arguments)
-    name, _, folder = chosen.data.partition("=")
+    name, place = named_folder(chosen.data)
     backbone = Backbone(chosen.model, torch.device("cpu"))
     cache = EmbeddingCache(embeddings_file(home_folder()))
-    place = Path(folder) if folder else data_folder() / name
     groups = read_people(name, place, backbone, cache)
     people = sum(len(group.ratings) for group in groups)
     photos = sum(len(group.generic) for group in groups)

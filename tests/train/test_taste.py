@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
 from aesmamba_sdk.personalize.bayes import Evidence, Observations
-from aesmamba_sdk.personalize.taste import uninformed
-from aesmamba_sdk.train.taste import _regress, fit_prior
+from aesmamba_sdk.personalize.taste import TASTE_FILE, TastePrior, uninformed
+from aesmamba_sdk.train.taste import _regress, fit_prior, main
+from tests.evaluate.test_piaa import made_oasis
 from tests.train import made_people
 
 
@@ -122,3 +125,12 @@ def test_regression_leaves_each_sample_out_exactly():
             x[kept].T @ x[kept] + strength * np.eye(5), x[kept].T @ y[kept, 0]
         )
         assert found.left[i, 0] == pytest.approx(y[i, 0] - x[i] @ weights, abs=1e-6)
+
+
+def test_a_folder_may_lie_in_ones_home(toy_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    made_oasis(tmp_path / "oasis")
+    folder = shutil.copytree(toy_model, tmp_path / "model")
+    main(["--data", "oasis=~/oasis", "--model", str(folder)])
+    assert TastePrior.load(folder / TASTE_FILE).source == "6 people and 186 photos of oasis"
