@@ -14,7 +14,9 @@ from aesmamba_sdk.evaluate.statistics import Estimate, Runs, bootstrap
 
 HARM = 0.02
 """SRCC below the generic score's that counts as harm, if a person's whole interval lies there."""
-_T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+_T_95 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
+"""97.5 % quantiles of Student's distribution, of 1 degree of freedom and more."""
+_NORMAL_95 = 1.96
 _OF_USERS = {"the shipped score": "shipped score", "auto": "auto on the shipped score"}
 _NEVER_WORSE, _GAIN, _HARMED, _MAE = -0.002, 0.035, 5.0, 12.0
 
@@ -130,8 +132,16 @@ def harmed(gains: NDArray[np.float64]) -> float:
     repeats = gains.shape[1]
     if repeats < 2:
         return 0.0
-    spread = gains.std(1, ddof=1) / np.sqrt(repeats) * _T_95.get(repeats, 1.96)
+    spread = gains.std(1, ddof=1) / np.sqrt(repeats) * _t_95(repeats - 1)
     return 100 * float((gains.mean(1) + spread < -HARM).mean())
+
+
+def _t_95(freedom: int) -> float:
+    """Half of a 95 % interval of a mean, in its standard errors."""
+    if freedom <= len(_T_95):
+        return _T_95[freedom - 1]
+    z = _NORMAL_95  # Abramowitz & Stegun 26.7.5
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _mean(gains: NDArray[np.float64], seed: int) -> Estimate:

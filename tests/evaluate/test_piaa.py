@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import scipy.stats
 from click.testing import CliRunner
 from PIL import Image
 
@@ -15,7 +16,7 @@ from aesmamba_sdk.errors import DatasetError
 from aesmamba_sdk.evaluate import learning, piaa
 from aesmamba_sdk.evaluate.generic import GenericHead
 from aesmamba_sdk.evaluate.heads import METHODS
-from aesmamba_sdk.evaluate.piaa_report import gains_of, harmed, piaa_result
+from aesmamba_sdk.evaluate.piaa_report import HARM, gains_of, harmed, piaa_result
 from aesmamba_sdk.personalize.bayes import Posterior
 from aesmamba_sdk.photos import load_photo
 from aesmamba_sdk.scores import Scale
@@ -102,6 +103,15 @@ def test_harm_is_a_whole_interval_below_the_line():
     surely = np.array([[-0.1, -0.09, -0.11, -0.1]])
     perhaps = np.array([[-0.3, 0.2, -0.2, 0.1]])
     assert harmed(np.r_[surely, perhaps, -surely, 0 * surely]) == 25.0
+
+
+@pytest.mark.parametrize("repeats", [2, 5, 10, 11, 15, 20, 60])
+def test_the_interval_of_a_persons_mean_is_students(repeats):
+    gains = np.random.default_rng(0).normal(size=repeats)
+    standard = scipy.stats.sem(gains)
+    reach = scipy.stats.t.ppf(0.975, repeats - 1) * standard
+    for share, found in ((0.99, 0.0), (1.01, 100.0)):
+        assert harmed((gains - gains.mean() - HARM - share * reach)[None]) == found
 
 
 def test_the_report_has_every_method_and_the_bars_of_its_shots(found):
