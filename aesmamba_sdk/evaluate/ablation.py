@@ -131,7 +131,8 @@ def ablate(
 
     Raises:
         SetupError: the recipe cannot be carried out, or matplotlib is missing.
-        DatasetError: the dataset is not as its reader expects.
+        DatasetError: the dataset is not as its reader expects, or photos of ``test`` cannot be
+            used, or too few of them have labels.
     """
     if name == "smp" and recipe.task != "piaa":
         raise SetupError(f"prompts belong to the task piaa, not to {recipe.task}")
@@ -140,6 +141,8 @@ def ablate(
     data = read_dataset(recipe.data, recipe.folder, split=test, scale=recipe.scale)
     cache = recipe.cache or recipe.out / "cache"
     recipe, skip = replace(recipe, cache=cache), recipe.skip_unusable
+    if devices.first:
+        _check_measurable(recipe, data, cache, progress)
     measured: dict[str, list[Measured]] = {}
 
     def run(variant: str, changed: Recipe, seed: int) -> None:
@@ -166,6 +169,26 @@ def ablate(
         photos = next(iter(measured.values()))[0].photos
         result.settings = {"data": data.name, "photos": photos, "runs": len(seeds)}
     return result
+
+
+def _check_measurable(
+    recipe: Recipe, data: Dataset, cache: Path, progress: Progress | None
+) -> None:
+    """Tell what cannot be measured before hours of training, not after them."""
+    task = TASKS[recipe.task]
+    side, names = (recipe.arguments or task.arguments).image_size, ATTRIBUTES[:1]
+    skip = recipe.skip_unusable
+    photos = gather(task, data, cache, side, progress, names, skip_unusable=skip).photos
+    labelled = ~photos.scores[:, 0].isnan().numpy()
+    if max(labelled[rows].sum() for rows in people_rows(photos)) < FEWEST:
+        raise _too_few(data)
+
+
+def _too_few(data: Dataset) -> DatasetError:
+    return DatasetError(
+        f"{data.name} has too few labels to measure anything: that takes {FEWEST} of one person, "
+        "or of all photos where labels are means"
+    )
 
 
 def measure(
@@ -205,7 +228,7 @@ def measure(
             found = [(accuracy(x, y, good), plcc(x, y), srcc(x, y)) for x, y in pairs]
             indices.append(np.mean(found, axis=0))
     if not indices:
-        raise DatasetError(f"{data.name} has too few labels to measure anything")
+        raise _too_few(data)
     classes = data.categories(photos.scores).numpy()
     within = [
         [

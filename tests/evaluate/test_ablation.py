@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from dataclasses import replace
 from functools import partial
@@ -14,7 +15,7 @@ import torch
 from click.testing import CliRunner
 
 from aesmamba_sdk.cli import main
-from aesmamba_sdk.errors import SetupError
+from aesmamba_sdk.errors import DatasetError, SetupError
 from aesmamba_sdk.evaluate.ablation import GENERIC, MBA, SMP, ablate, measure
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.datasets import read_dataset
@@ -105,6 +106,21 @@ def test_mba_compares_three_models_and_draws_the_papers_figures(rare, toy_model,
     before = (out / "Model-B-1" / "metrics.jsonl").read_text()
     assert ablate("mba", recipe, "test", [1]).to_dict() == result.to_dict()
     assert (out / "Model-B-1" / "metrics.jsonl").read_text() == before, "nothing is trained again"
+
+
+def test_what_cannot_be_measured_is_told_before_anything_is_trained(rare, toy_model, tmp_path):
+    out, labels = tmp_path / "runs", rare / "labels.csv"
+    recipe = made_runs.recipe("fiaa", rare, toy_model, out)
+    kept = (rare / "3.png").read_bytes()
+    (rare / "3.png").write_bytes(b"no photo")
+    with pytest.raises(DatasetError, match="1 of 30 photos of data-test cannot be used"):
+        ablate("mba", recipe, "test", [1])
+    (rare / "3.png").write_bytes(kept)
+    scored = re.sub(r"(?m)^(\d{2}\.png),[^,]*(,.*,test)", r"\1,\2", labels.read_text())
+    labels.write_text(re.sub(r"(?m)^[06]\.png,.*\n", "", scored))
+    with pytest.raises(DatasetError, match="too few labels to measure anything: that takes 3"):
+        ablate("mba", recipe, "test", [1])
+    assert not list(out.glob("Model-*"))
 
 
 @pytest.mark.parametrize(("variant", "texts"), [("none", 1), ("art", 2), ("photo", 1), ("all", 6)])
