@@ -34,7 +34,7 @@ def explain_photo(
     backbone, personal = scoring.backbone, scoring.personal
     attributes = backbone.scores(np.stack([shared]))
     ranks = attribute_ranks(backbone, attributes)
-    effects = region_effects(image, lambda images: _values(scoring, images))
+    effects = region_effects(image, lambda images: _values(scoring, images, image))
     return Explanation(
         score=score,
         percentiles={}
@@ -49,14 +49,14 @@ def explain_photo(
     )
 
 
-def _values(scoring: Scoring, images: Sequence[Image.Image]) -> Vector:
-    """Scores of images (n,); personal ones go on past the ends of the scale."""
-    shared = scoring.backbone(images)
+def _values(scoring: Scoring, images: Sequence[Image.Image], photo: Image.Image) -> Vector:
+    """Scores of altered images of a photo (n,); personal ones go on past the ends of the scale."""
+    shared = scoring.backbone(images, photo)
     generic = scoring.backbone.values(shared)
     personal = scoring.personal
     if personal is None:
         return generic.astype(np.float64)
-    return personal.unclipped(personal(images) if personal.reencodes else shared, generic)
+    return personal.unclipped(personal(images, photo) if personal.reencodes else shared, generic)
 
 
 def thin_evidence(scoring: Scoring) -> list[str]:

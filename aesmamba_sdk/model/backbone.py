@@ -106,16 +106,24 @@ class Backbone:
         """The network's modules, without the text encoder."""
         return self.network.model
 
-    def __call__(self, images: Sequence[Image.Image]) -> Array:
+    def __call__(self, images: Sequence[Image.Image], like: Image.Image | None = None) -> Array:
         """What is kept of RGB images, (len(images), described): f_v, then what tastes read as well.
 
         See :meth:`VMamba.describe`.
-        """
-        return self.network.encode(images)
 
-    def encode(self, images: Sequence[Image.Image], encoder: ImageEncoder) -> Array:
+        Args:
+            like: the photo that all of them show, altered.
+        """
+        return self.network.encode(images, like=like)
+
+    def encode(
+        self,
+        images: Sequence[Image.Image],
+        encoder: ImageEncoder,
+        like: Image.Image | None = None,
+    ) -> Array:
         """As a call, by a person's own encoder."""
-        return self.network.encode(images, encoder)
+        return self.network.encode(images, encoder, like)
 
     def values(self, features: Array, text: ReadText | None = None) -> Array:
         """The first column of :meth:`scores`, (n,), at the cost of one head."""

@@ -174,6 +174,8 @@ class AesMambaConfig:
         scale: range of all scores.
         image_size: side in pixels that photos are brought to (aspect is not kept: the paper's way).
         mean, std: input normalisation per RGB channel.
+        brighter_left: photos to score are mirrored where their right half is the brighter one, so
+            that a photo and its mirror image are one to the network; the paper's see both.
         license: terms of the weights, for ``doctor`` and model cards.
     """
 
@@ -191,6 +193,7 @@ class AesMambaConfig:
     image_size: int = 224
     mean: tuple[float, float, float] = CLIP_MEAN
     std: tuple[float, float, float] = CLIP_STD
+    brighter_left: bool = False
     license: str = "untrained"
 
     @property
@@ -293,5 +296,6 @@ def preset(name: str, *, variant: Literal["V", "F", "M", "P"] = "P") -> AesMamba
         text=text if variant in "MP" else None,
         reads="caption" if variant == "M" else "prompt",
         deviations=name == "nano",
+        brighter_left=name == "nano",
         attributes=ATTRIBUTES if variant in "FP" else ATTRIBUTES[:1],
     )

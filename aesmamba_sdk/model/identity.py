@@ -21,6 +21,7 @@ SCORING_PARTS = ("encoder", "fusion", "heads")
 _DIGEST_BYTES = 8
 _NOT_IN_SCORES = ("name", "license", "reads", "deviations")
 """The last are told by the weights that read them."""
+_PREPARED = ("described", "encoder", "image_size", "mean", "std", "brighter_left")
 _DESCRIBED = "f_v, deviations at stride 16; small photos enlarged"
 """What encoders keep of photos; whoever changes it orphans what was kept before."""
 
@@ -32,17 +33,22 @@ def encoder_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) ->
         weights: of the encoder at least, by their names in the whole model.
         config: of the model.
     """
-    described = config.to_dict()
-    prepared = {key: described[key] for key in ("encoder", "image_size", "mean", "std")}
-    prepared["described"] = _DESCRIBED
+    described = _described(config)
+    prepared = {key: described[key] for key in _PREPARED if key in described}
     return _digest(prepared, weights, SCORING_PARTS[:1])
 
 
 def backbone_hash(weights: Mapping[str, NDArray[Any]], config: AesMambaConfig) -> str:
     """Names everything a score depends on, the text encoder aside; arguments as above."""
-    described = {k: v for k, v in config.to_dict().items() if k not in _NOT_IN_SCORES}
-    described["described"] = _DESCRIBED  # personal scores depend on it
+    described = {k: v for k, v in _described(config).items() if k not in _NOT_IN_SCORES}
     return _digest(described, weights, SCORING_PARTS)
+
+
+def _described(config: AesMambaConfig) -> dict[str, Any]:
+    described = config.to_dict() | {"described": _DESCRIBED}
+    if not config.brighter_left:  # models keep the names they had before there was a choice
+        del described["brighter_left"]
+    return described
 
 
 def as_weights(state: Mapping[str, Tensor]) -> Weights:

@@ -71,9 +71,18 @@ class Network:
     def config(self) -> AesMambaConfig:
         return self.model.config
 
-    def encode(self, images: Sequence[Image.Image], encoder: ImageEncoder | None = None) -> Array:
-        """What this or a person's own encoder keeps of RGB images, (len(images), described)."""
-        pixels = prepare(images, self.config).to(self.device)
+    def encode(
+        self,
+        images: Sequence[Image.Image],
+        encoder: ImageEncoder | None = None,
+        like: Image.Image | None = None,
+    ) -> Array:
+        """What this or a person's own encoder keeps of RGB images, (len(images), described).
+
+        Args:
+            like: the photo that all of them show, altered.
+        """
+        pixels = prepare(images, self.config, like).to(self.device)
         alone = self.device.type == "cpu" and torch.get_num_threads() == 1
         with (
             nullcontext() if alone else self._encoding,

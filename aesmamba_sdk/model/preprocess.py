@@ -13,17 +13,45 @@ from aesmamba_sdk.model.config import AesMambaConfig
 from aesmamba_sdk.photos.limits import MAX_SIDE
 
 
-def prepare(images: Sequence[Image.Image], config: AesMambaConfig) -> Tensor:
+def prepare(
+    images: Sequence[Image.Image], config: AesMambaConfig, like: Image.Image | None = None
+) -> Tensor:
     """Squash RGB images to the model's square, bicubic and antialiased, and normalise them.
 
     The aspect ratio is not kept: the paper's protocol, and how the weights were trained.
 
+    Args:
+        like: the photo that all of them show, altered: they are mirrored where it is.
+
     Returns:
         (len(images), 3, image_size, image_size) float32.
     """
-    pixels = [np.asarray(squash(image, config.image_size)) for image in images]
-    batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2)
-    return normalize(batch, config)
+    batch = _squares(images, config.image_size)
+    return as_scored(batch, config, None if like is None else _squares([like], config.image_size))
+
+
+def as_scored(pixels: Tensor, config: AesMambaConfig, like: Tensor | None = None) -> Tensor:
+    """What the encoder is given of squares, (batch, 3, H, W) bytes or float32 0-255.
+
+    Args:
+        like: squares that say which are mirrored, if not these do, (batch or 1, 3, H, W).
+    """
+    if config.brighter_left:
+        turned = _brighter_right(pixels if like is None else like).view(-1, 1, 1, 1)
+        pixels = torch.where(turned, pixels.flip(3), pixels)
+    return normalize(pixels, config)
+
+
+def _brighter_right(pixels: Tensor) -> Tensor:
+    """(batch,), in whole numbers: halves that are as bright as each other are so in the mirror."""
+    columns = pixels.round().int().sum((1, 2))
+    half = columns.shape[1] // 2
+    return columns[:, :half].sum(1) < columns[:, -half:].sum(1)
+
+
+def _squares(images: Sequence[Image.Image], side: int) -> Tensor:
+    pixels = np.stack([np.asarray(squash(image, side)) for image in images])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
 
 
 def squash(image: Image.Image, side: int) -> Image.Image:

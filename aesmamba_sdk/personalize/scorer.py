@@ -70,12 +70,12 @@ class PersonalScorer:
             return self.backbone.key
         return self.backbone.own_key(self.network.encoder_key(self.backbone.config))
 
-    def __call__(self, images: Sequence[Image.Image]) -> Array:
-        """This person's f_v of RGB images."""
+    def __call__(self, images: Sequence[Image.Image], like: Image.Image | None = None) -> Array:
+        """This person's f_v of RGB images, all of ``like`` if that is given."""
         if self.network is None or self.network.encoder is None:
-            return self.backbone(images)
+            return self.backbone(images, like)
         encoder = self.network.encoder.to(self.backbone.device)
-        return self.backbone.encode(images, encoder)
+        return self.backbone.encode(images, encoder, like)
 
     def judge(self, features: Array, generic: Array) -> tuple[Array, Array]:
         """Scores (n,) as by :meth:`unclipped`, and the standard deviation (n,) of this person's

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from aesmamba_sdk.metrics import srcc
 from aesmamba_sdk.model.aesmamba import AesMamba
 from aesmamba_sdk.model.heads import AttributeHead
-from aesmamba_sdk.model.preprocess import normalize
+from aesmamba_sdk.model.preprocess import as_scored
 from aesmamba_sdk.train.data import PhotoSet
 from aesmamba_sdk.train.losses import (
     balanced_cross_entropy,
@@ -30,8 +30,6 @@ _REFINED = 0.001  # ridge penalty per sample where there are many more photos th
 _RUINED_WEIGHT = 0.1
 """Of a ruined photo among whole ones: all that damage tells is told by few, and to fit them as
 well as the others costs ranking the others."""
-_UNMOVED = 3.0
-"""Weight of a score's move between a photo and its mirror image, beside its error."""
 _RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
@@ -65,17 +63,15 @@ class RefiningSet:
         features: what they read of photos, whole ones first, (n, inputs).
         scores: labels, (n, attributes).
         weights: how much each photo counts, (n,).
-        mirrored: what they read of the mirror images of the first photos, (m, inputs).
     """
 
     features: Tensor
     scores: Tensor
     weights: Tensor
-    mirrored: Tensor
 
 
 def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> RefiningSet:
-    """All photos and their mirror images, and some ruined ones, whose scores are lowered."""
+    """All photos, and some ruined ones, whose scores are lowered."""
     generator = torch.Generator().manual_seed(seed)
 
     def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
@@ -85,12 +81,9 @@ def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) ->
     some = photos.subset(range(0, len(photos), _RUINED_EVERY))
     features, scores = _embed_views(model, some, ruined)
     whole = embed(model, photos, size)
-    mirrored = embed(model, photos, size, mirrored=True)
     weights = torch.ones(len(photos) + len(some))
     weights[len(photos) :] = _RUINED_WEIGHT
-    return RefiningSet(
-        torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights, mirrored
-    )
+    return RefiningSet(torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights)
 
 
 @torch.no_grad()
@@ -99,15 +92,13 @@ def refine_heads(model: AesMamba, refining: RefiningSet) -> None:
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
     compromise. Fitted to the training photos, seen whole, it ranks photos better that none saw, and
-    those of other kinds still more; some ruined ones keep it from trusting what damage makes up,
-    and mirror images from what no person would see.
+    those of other kinds still more; some ruined ones keep it from trusting what damage makes up.
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
         target = refining.scores[:, model.config.attributes.index(name)].double()
         read, scores = _read_and_rate(head, refining.features)
-        mirrored = _read_and_rate(head, refining.mirrored)
-        term = fit_term(read[None], scores[None], target, _REFINED, refining.weights, mirrored)
+        term = fit_term(read[None], scores[None], target, _REFINED, refining.weights)
         _write_term(head, term, read)
 
 
@@ -138,7 +129,6 @@ def fit_term(
     target: Tensor,
     shrink: float,
     weights: Tensor | None = None,
-    mirrored: tuple[Tensor, Tensor] | None = None,
 ) -> Term:
     """Least squares: first the line, then ridge regression of what it leaves.
 
@@ -148,8 +138,6 @@ def fit_term(
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
         weights: how much each photo counts, (photos,); all alike by default.
-        mirrored: what the head makes of the mirror images of the first photos, (m, inputs), and
-            their scores, (m,): the term is to move a score between the two as little as it can.
     """
     count = torch.ones_like(target) if weights is None else weights.to(target)
     w = count.repeat(len(scores))
@@ -162,13 +150,7 @@ def fit_term(
     z = (flat - mean) / (deviation + 1e-6)
     penalty = shrink * w.sum() * torch.eye(z.shape[1], dtype=z.dtype)
     weighted = z.T * w
-    gram, product = weighted @ z + penalty, weighted @ rest
-    if mirrored is not None:
-        m = len(mirrored[0])
-        moved = (mirrored[0] - flat[:m]) / (deviation + 1e-6)
-        gram += _UNMOVED * moved.T @ moved
-        product -= _UNMOVED * slope * moved.T @ (mirrored[1] - x[:m])
-    weight = torch.linalg.solve(gram, product) / (deviation + 1e-6)
+    weight = torch.linalg.solve(weighted @ z + penalty, weighted @ rest) / (deviation + 1e-6)
     return Term(slope, weight, intercept - float(mean @ weight))
 
 
@@ -289,7 +271,7 @@ def _embed_views(
     for rows in np.array_split(np.arange(len(photos)), -(-len(photos) // 64)):
         images, labels = show(*photos.batch(rows))
         with torch.no_grad():
-            features.append(model.eval().embed(normalize(images, model.config)).float())
+            features.append(model.eval().embed(as_scored(images, model.config)).float())
         scores.append(labels)
     return torch.cat(features), torch.cat(scores)
 

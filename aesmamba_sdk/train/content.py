@@ -28,7 +28,7 @@ AXES = 128
 _SHRINK = 0.003
 """Of the ridge regression; thirty times as much makes no difference."""
 _EVERY = 2
-"""Of PARA's training photos: 14,110, each with its mirror image, for 576 numbers."""
+"""Of PARA's training photos: 14,110 for 576 numbers."""
 
 
 def content_axes(kept: Tensor, content: Tensor) -> Tensor:
@@ -63,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         photos = para("train", chosen.cache or Path(folder))
         some = photos.subset(range(0, len(photos), _EVERY))
         size = model.config.image_size
-        kept = [describe(model, some, size, mirrored=mirrored) for mirrored in (False, True)]
+        kept = describe(model, some, size)
         with torch.inference_mode():
             content = score_all(lambda x: seen_both_ways(network, x / 255), some, size)
-    axes = content_axes(torch.cat(kept), content.repeat(2, 1))
+    axes = content_axes(kept, content)
     encoder = Backbone(chosen.model, torch.device("cpu")).encoder_hash
     save_content(chosen.model, axes.numpy(), encoder)
 

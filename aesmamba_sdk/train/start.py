@@ -96,6 +96,7 @@ def build(
         image_size=image_size,
         mean=parts.mean,
         std=parts.std,
+        brighter_left=parts.trained is not None and parts.trained.config.brighter_left,
         license=license,
     )
     if parts.trained is not None and parts.trained.fusion is not None:

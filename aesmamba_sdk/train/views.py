@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from aesmamba_sdk.model.aesmamba import AesMamba
-from aesmamba_sdk.model.preprocess import normalize
+from aesmamba_sdk.model.preprocess import as_scored
 from aesmamba_sdk.train.data import PhotoSet
 
 _CROP = 0.875  # the paper's: resize to 256, crop 224
@@ -207,29 +207,23 @@ def score_all(
     return torch.cat(parts)
 
 
-def embed(model: AesMamba, photos: PhotoSet, size: int, *, mirrored: bool = False) -> Tensor:
-    """What the heads read of every example's photo at size x size; each photo is seen once.
-
-    Args:
-        mirrored: see the photos' mirror images.
-    """
-    return _see(model, model.embed, photos, size, mirrored)
+def embed(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
+    """What the heads read of every example's photo at size x size; each photo is seen once."""
+    return _see(model, model.embed, photos, size)
 
 
-def describe(model: AesMamba, photos: PhotoSet, size: int, *, mirrored: bool = False) -> Tensor:
+def describe(model: AesMamba, photos: PhotoSet, size: int) -> Tensor:
     """As :func:`embed`, all that is kept of a photo, (examples, described)."""
-    return _see(model, model.encoder.describe, photos, size, mirrored)
+    return _see(model, model.encoder.describe, photos, size)
 
 
 @torch.inference_mode()
-def _see(
-    model: AesMamba, look: Callable[[Tensor], Tensor], photos: PhotoSet, size: int, mirrored: bool
-) -> Tensor:
+def _see(model: AesMamba, look: Callable[[Tensor], Tensor], photos: PhotoSet, size: int) -> Tensor:
     model.eval()
     once, index = photos.once()
 
     def see(pixels: Tensor) -> Tensor:
-        return look(normalize(pixels.flip(3) if mirrored else pixels, model.config))
+        return look(as_scored(pixels, model.config))
 
     return score_all(see, once, size, device=_device(model))[index]
 

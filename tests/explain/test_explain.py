@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from aesmamba_sdk import AesMamba
 from aesmamba_sdk.errors import PersonalizeError, PhotoError, UserNotFoundError
@@ -100,6 +100,30 @@ class TestRegions:
         assert np.unravel_index(effects.argmax(), effects.shape) == (4, 1)
         dark = region_effects(with_patch(4, 1, under=200, patch=0), mean_light)
         assert np.unravel_index(dark.argmin(), dark.shape) == (4, 1)
+
+    def test_the_mirror_image_has_the_mirrored_regions(self, tmp_path):
+        config = replace(toy.CONFIG, brighter_left=True)
+        with AesMamba(toy.save_toy(tmp_path / "model", config=config)) as sdk:
+            photo = with_patch(2, 4)
+            regions, mirrored = (
+                np.array(sdk.explain(image).regions) for image in (photo, ImageOps.mirror(photo))
+            )
+        assert np.any(regions)
+        assert mirrored == pytest.approx(regions[:, ::-1], abs=1e-3)
+
+    def test_covering_what_makes_one_half_the_brighter_one_does_not_mirror_the_photo(
+        self, tmp_path
+    ):
+        pixels = np.array(with_patch(2, 1))
+        pixels[:, 45:] += 6  # what is brighter about the left half is one region
+        photo = Image.fromarray(pixels)
+        explained = []
+        for brighter_left in (False, True):
+            config = replace(toy.CONFIG, brighter_left=brighter_left)
+            folder = toy.save_toy(tmp_path / str(brighter_left), config=config)
+            with AesMamba(folder) as sdk:
+                explained.append(sdk.explain(photo).regions)
+        assert explained[0] == explained[1]
 
     def test_where_nothing_stands_out_no_region_counts(self, sdk):
         plain = Image.new("RGB", (50, 40), (90, 120, 30))

@@ -83,6 +83,7 @@ def test_fingerprints_tell_what_they_are_of():
     text = next(name for name in weights if name.startswith("text."))
     assert changed(text) == [False, False]
     assert changed(image_size=64) == [True, True]
+    assert changed(brighter_left=True) == [True, True]
     assert changed(scale_classes=3) == [True, False]
     assert changed(name="renamed") == [False, False]
 

@@ -106,9 +106,8 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
     photos, unseen = made_photos(128, 0), made_photos(64, 2)
     before = predict(model, unseen, 32)
     features = embed(model, photos, 32)
-    attributes.refine_heads(
-        model, attributes.RefiningSet(features, photos.scores, torch.ones(128), features)
-    )
+    refining = attributes.RefiningSet(features, photos.scores, torch.ones(128))
+    attributes.refine_heads(model, refining)
     after = predict(model, unseen, 32)
     for i in range(2):
         error = (after[:, i] - unseen.scores[:, i]).abs().mean()
@@ -125,33 +124,23 @@ def test_heads_see_some_photos_ruined(model):
     assert torch.equal(refining.scores[:130], photos.scores)
     assert (refining.scores[130:] < photos.scores[::12]).all()
     torch.testing.assert_close(refining.features[:130], embed(model, photos, 32))
-    torch.testing.assert_close(refining.mirrored, embed(model, flipped(photos), 32))
 
 
-def test_a_mirrored_photo_is_its_pixels_the_other_way_round(model):
+def test_photos_are_seen_as_they_are_scored(model):
+    """By a model that is shown the brighter half left, so as their mirror images are."""
     photos = made_photos(3, 0)
+    photos.pixels[:, :, :12] //= 2
+    as_it_is = copy.deepcopy(model)
+    as_it_is.config = dataclasses.replace(model.config, brighter_left=False)
     for look in (embed, describe):
-        seen = look(model, photos, 32, mirrored=True)
+        seen = look(model, photos, 32)
         torch.testing.assert_close(seen, look(model, flipped(photos), 32))
-        assert not torch.allclose(seen, look(model, photos, 32))
+        torch.testing.assert_close(seen, look(as_it_is, flipped(photos), 32))
+        assert not torch.allclose(seen, look(as_it_is, photos, 32))
 
 
 def flipped(photos):
     return dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
-
-
-def test_what_mirroring_changes_is_trusted_less_than_what_it_leaves():
-    """Two numbers tell the score equally well; the first is another in the mirror."""
-    truth = torch.randn(500).double()
-    read, mirrored = (truth[:, None] + 0.3 * torch.randn(500, 2).double() for _ in range(2))
-    mirrored[:, 1] = read[:, 1]
-    scores = torch.randn(1, 500).double()
-    found = [
-        attributes.fit_term(read[None], scores, truth, 1e-3, None, other).weight
-        for other in (None, (mirrored, scores[0]))
-    ]
-    assert 0.8 < found[0][0] / found[0][1] < 1.25
-    assert found[1][0] < 0.7 * found[1][1]
 
 
 def test_calibrated_scores_have_the_labels_mean_and_slope(model):
