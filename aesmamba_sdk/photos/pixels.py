@@ -14,10 +14,10 @@ from aesmamba_sdk.photos.limits import MAX_SIDE, check_size, decoding
 _ORIENTATION_TAG = 0x0112
 _SCALED = 1 / 16
 """Bytes of a JPEG pixel that is decoded at 1/8: four for one in 64."""
-_BESIDE = {"WEBP": 12, "AVIF": 5.5}
+_BESIDE = {"WEBP": 12, "AVIF": 7}
 """Bytes a pixel, measured, that decoders hold beside the image. They are up to ten for AVIFs of
-more than eight bits or with colours as fine as their light, which only decoding tells. Others of 25
-megapixels took 5.2 to 5.4, which depends on how their decoder's threads take turns."""
+more than eight bits or with colours as fine as their light, which only decoding tells. Others took
+5.2 to 5.4 alone and 7.6 in a busy process: it depends on how their decoder's threads take turns."""
 _HELD = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
 _USUALLY_HELD = 4
 _BLOCK = 2**20
