@@ -30,6 +30,10 @@ _REFINED = 0.001  # ridge penalty per sample where there are many more photos th
 _RUINED_WEIGHT = 0.1
 """Of a ruined photo among whole ones: all that damage tells is told by few, and to fit them as
 well as the others costs ranking the others."""
+_CROPPED = 0.03
+_CROPPED_EVERY = 4
+_UNMOVED = 3.0
+"""Weight of how far such crops move a photo's score, beside the score's error."""
 _RAREST = 1e-4  # share of a vote nobody gave: its logarithm must be finite
 
 
@@ -63,27 +67,36 @@ class RefiningSet:
         features: what they read of photos, whole ones first, (n, inputs).
         scores: labels, (n, attributes).
         weights: how much each photo counts, (n,).
+        cropped: what they read of the middles of every fourth of the photos, (m, inputs).
     """
 
     features: Tensor
     scores: Tensor
     weights: Tensor
+    cropped: Tensor
 
 
 def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> RefiningSet:
-    """All photos, and some ruined ones, whose scores are lowered."""
+    """All photos, some ruined ones, whose scores are lowered, and the middles of some."""
     generator = torch.Generator().manual_seed(seed)
 
     def ruined(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
         views = ruin(resize(pixels, size), scores, 1.0, generator)
         return views.images, views.scores
 
+    def middle(pixels: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
+        rim = round(pixels.shape[-1] * _CROPPED / 2)
+        return resize(pixels[..., rim:-rim, rim:-rim], size), scores
+
+    cropped, _ = _embed_views(model, photos.subset(range(0, len(photos), _CROPPED_EVERY)), middle)
     some = photos.subset(range(0, len(photos), _RUINED_EVERY))
     features, scores = _embed_views(model, some, ruined)
     whole = embed(model, photos, size)
     weights = torch.ones(len(photos) + len(some))
     weights[len(photos) :] = _RUINED_WEIGHT
-    return RefiningSet(torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights)
+    return RefiningSet(
+        torch.cat([whole, features]), torch.cat([photos.scores, scores]), weights, cropped
+    )
 
 
 @torch.no_grad()
@@ -92,14 +105,23 @@ def refine_heads(model: AesMamba, refining: RefiningSet) -> None:
 
     Trained beside an encoder that changes, on crops and a teacher's scores as well, a head is a
     compromise. Fitted to the training photos, seen whole, it ranks photos better that none saw, and
-    those of other kinds still more; some ruined ones keep it from trusting what damage makes up.
+    those of other kinds still more; some ruined ones keep it from trusting what damage makes up,
+    and crops from what no person would see.
     """
     for name in _PRETRAINED:
         head = attribute_head(model, name)
         target = refining.scores[:, model.config.attributes.index(name)].double()
         read, scores = _read_and_rate(head, refining.features)
-        term = fit_term(read[None], scores[None], target, _REFINED, refining.weights)
+        cropped = _read_and_rate(head, refining.cropped)
+        moves = _moved(read, cropped[0]), _moved(scores, cropped[1])
+        term = fit_term(read[None], scores[None], target, _REFINED, refining.weights, moves)
         _write_term(head, term, read)
+
+
+def _moved(whole: Tensor, cropped: Tensor) -> Tensor:
+    """By how much crops differ, beyond the mean: all of them are softer for being enlarged."""
+    moved = cropped - whole[::_CROPPED_EVERY][: len(cropped)]
+    return moved - moved.mean(0)
 
 
 def _read_and_rate(head: AttributeHead, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,6 +151,7 @@ def fit_term(
     target: Tensor,
     shrink: float,
     weights: Tensor | None = None,
+    moves: tuple[Tensor, Tensor] | None = None,
 ) -> Term:
     """Least squares: first the line, then ridge regression of what it leaves.
 
@@ -138,6 +161,8 @@ def fit_term(
         target: (photos,).
         shrink: ridge penalty per sample on standardised features.
         weights: how much each photo counts, (photos,); all alike by default.
+        moves: by how much what the head reads, (m, inputs), and its scores, (m,), differ between
+            two views of some photos: with the term, scores are to differ as little as they can.
     """
     count = torch.ones_like(target) if weights is None else weights.to(target)
     w = count.repeat(len(scores))
@@ -150,7 +175,13 @@ def fit_term(
     z = (flat - mean) / (deviation + 1e-6)
     penalty = shrink * w.sum() * torch.eye(z.shape[1], dtype=z.dtype)
     weighted = z.T * w
-    weight = torch.linalg.solve(weighted @ z + penalty, weighted @ rest) / (deviation + 1e-6)
+    gram, product = weighted @ z + penalty, weighted @ rest
+    if moves is not None:
+        moved, by = moves[0] / (deviation + 1e-6), slope * moves[1]
+        share = _UNMOVED * w.sum() / len(moved)
+        gram += share * moved.T @ moved
+        product -= share * moved.T @ by
+    weight = torch.linalg.solve(gram, product) / (deviation + 1e-6)
     return Term(slope, weight, intercept - float(mean @ weight))
 
 

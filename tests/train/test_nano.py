@@ -106,7 +106,7 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
     photos, unseen = made_photos(128, 0), made_photos(64, 2)
     before = predict(model, unseen, 32)
     features = embed(model, photos, 32)
-    refining = attributes.RefiningSet(features, photos.scores, torch.ones(128))
+    refining = attributes.RefiningSet(features, photos.scores, torch.ones(128), features[::4])
     attributes.refine_heads(model, refining)
     after = predict(model, unseen, 32)
     for i in range(2):
@@ -126,6 +126,15 @@ def test_heads_see_some_photos_ruined(model):
     torch.testing.assert_close(refining.features[:130], embed(model, photos, 32))
 
 
+def test_heads_see_the_middles_of_some_photos(model):
+    photos = made_photos(10, 0)
+    photos.pixels[:, 0] = photos.pixels[:, -1] = 255  # 3 % of 36 pixels are one on two sides
+    photos.pixels[:, :, 0] = photos.pixels[:, :, -1] = 255
+    refining = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    plain = embed(model, made_photos(10, 0).subset([0, 4, 8]), 32)
+    torch.testing.assert_close(refining.cropped, plain, atol=1e-4, rtol=1e-4)
+
+
 def test_photos_are_seen_as_they_are_scored(model):
     """By a model that is shown the brighter half left, so as their mirror images are."""
     photos = made_photos(3, 0)
@@ -141,6 +150,20 @@ def test_photos_are_seen_as_they_are_scored(model):
 
 def flipped(photos):
     return dataclasses.replace(photos, pixels=photos.pixels[:, :, ::-1].copy())
+
+
+def test_what_cropping_changes_is_trusted_less_than_what_it_leaves():
+    """Two numbers tell the score equally well; the first is another in a crop."""
+    truth = torch.randn(500).double()
+    read, cropped = (truth[:, None] + 0.3 * torch.randn(500, 2).double() for _ in range(2))
+    cropped[:, 1] = read[:, 1]
+    scores = torch.randn(1, 500).double()
+    found = [
+        attributes.fit_term(read[None], scores, truth, 1e-3, None, moves).weight
+        for moves in (None, (cropped - read, torch.zeros(500).double()))
+    ]
+    assert 0.8 < found[0][0] / found[0][1] < 1.25
+    assert found[1][0] < 0.7 * found[1][1]
 
 
 def test_calibrated_scores_have_the_labels_mean_and_slope(model):
