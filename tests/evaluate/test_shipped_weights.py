@@ -36,7 +36,7 @@ FIAA = Floor(reached=0.78, aim=0.66)
 OASIS = Floor(reached=0.47, aim=0.40)
 """SRCC of the aesthetic score with the mean beauty of OASIS photos."""
 MEAN_ERROR = Floor(reached=0.03, aim=0.05)
-SLOPE = Floor(reached=0.08, aim=0.1)
+SLOPE = Floor(reached=0.07, aim=0.1)
 """Largest over the attributes, at most."""
 
 LOWERED_SAMPLES = {
@@ -48,22 +48,22 @@ LOWERED_SAMPLES = {
 }
 """Share of the sample photographs that damage lowers, in the aesthetic and the quality score."""
 MOVED_SAMPLES = {
-    "flip": Floor(reached=0.05, aim=0.15),
-    "crop": Floor(reached=0.06, aim=0.15),
+    "flip": Floor(reached=0.001, aim=0.15),
+    "crop": Floor(reached=0.03, aim=0.15),
     "larger copy": Floor(reached=0.02, aim=0.1),
 }
 """Largest move of the aesthetic score, at most."""
-LOWERED_PARA = {  # of all 500 photos: 1.00, 0.99, 0.97, 0.96, 0.97
+LOWERED_PARA = {  # of all 500 photos: 1.00, 0.99, 0.97, 0.96, 0.96
     "strong blur": Floor(reached=1.0, aim=0.95),
     "heavy noise": Floor(reached=1.0, aim=0.95),
     "overexposure": Floor(reached=0.94, aim=0.95),
-    "underexposure": Floor(reached=0.98, aim=0.95),
-    "severe compression": Floor(reached=0.98, aim=0.95),
+    "underexposure": Floor(reached=0.96, aim=0.95),
+    "severe compression": Floor(reached=0.96, aim=0.95),
 }
 """The same of PARA test photos, every tenth of the 500; ``make results`` alters all of them."""
-MOVED_PARA = {  # of all 500 photos: 0.36, 0.14, 0.06
-    "flip": Floor(reached=0.17, aim=0.15),
-    "crop": Floor(reached=0.13, aim=0.15),
+MOVED_PARA = {  # of all 500 photos: 0.00, 0.15, 0.05
+    "flip": Floor(reached=0.001, aim=0.15),
+    "crop": Floor(reached=0.15, aim=0.15),
     "larger copy": Floor(reached=0.04, aim=0.1),
 }
 EVERY = 10
