@@ -71,10 +71,7 @@ EVERY = 10
 
 @pytest.fixture(scope="module")
 def shipped():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield Backbone(pretrained_folder() / "nano", torch.device("cpu"))
-    torch.set_num_threads(before)
+    return Backbone(pretrained_folder() / "nano", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
