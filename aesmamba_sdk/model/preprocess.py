@@ -44,7 +44,7 @@ def as_scored(pixels: Tensor, config: AesMambaConfig, like: Tensor | None = None
 
 def _brighter_right(pixels: Tensor) -> Tensor:
     """(batch,), in whole numbers: halves that are as bright as each other are so in the mirror."""
-    columns = pixels.round().int().sum((1, 2))
+    columns = pixels.sum((1, 2), dtype=torch.int32)
     half = columns.shape[1] // 2
     return columns[:, :half].sum(1) < columns[:, -half:].sum(1)
 
