@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
+from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine, left_to_torch
 
 _REMEDY = (
     "pip install 'aesmamba-sdk[cuda]' with MAMBA_KEEP_CUDA_BUILD=TRUE "
@@ -28,10 +28,7 @@ def _import_failure() -> str | None:
 
 
 class MambaSsmEngine(TorchEngine):
-    """``mamba_ssm.ops.selective_scan_interface.selective_scan_fn`` in float32.
-
-    float64, where it would lose digits, goes to the torch engine; so does nothing at all.
-    """
+    """``mamba_ssm.ops.selective_scan_interface.selective_scan_fn`` in float32."""
 
     name = "mamba-ssm"
 
@@ -51,7 +48,7 @@ class MambaSsmEngine(TorchEngine):
         delta_bias: Tensor | None,
         delta_softplus: bool,
     ) -> Tensor:
-        if u.dtype == torch.float64 or u.numel() == 0:
+        if left_to_torch(u):
             return super().scan(u, delta, A, B, C, D, delta_bias, delta_softplus)
         interface = importlib.import_module("mamba_ssm.ops.selective_scan_interface")
         # Half precision overflows in the state (VMamba reports NaN), so everything is float32.

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from aesmamba_sdk.model.native.library import Scan, open_library, unusable
 from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
-from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
+from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine, left_to_torch
 
 _WIDEST_VECTOR = 16
 # The backward pass writes shares of gradients, a few times as large as x, that are then summed.
@@ -22,8 +22,8 @@ _GROUP_FLOATS = 1 << 22
 class NativeEngine(TorchEngine):
     """The fused C++ scan on the CPU, in float32.
 
-    Half precision is widened first. float64, where it would lose digits, and the one-dimensional
-    operator, which the model family does not use, go to the torch engine; so does nothing at all.
+    Half precision is widened first. The one-dimensional operator, which the model family does not
+    use, goes to the torch engine.
     """
 
     name = "native"
@@ -43,7 +43,7 @@ class NativeEngine(TorchEngine):
         D: Tensor,
         size: tuple[int, int],
     ) -> Tensor:
-        if x.dtype == torch.float64 or x.numel() == 0:
+        if left_to_torch(x):
             return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         channels = x.shape[-1]
         # Autograd undoes these changes of type and layout by itself.

@@ -29,6 +29,12 @@ _BLOCK_STATES = 1 << 21
 _SOFTPLUS_THRESHOLD = 20.0
 
 
+def left_to_torch(*inputs: Tensor) -> bool:
+    """Whether kernels with states in float32 will not do: float64 would lose digits in them, and
+    for nothing at all they cannot be started."""
+    return not inputs[0].numel() or torch.float64 in (x.dtype for x in inputs)
+
+
 class TorchEngine(ScanEngine):
     """Runs everywhere; the reference the faster engines are held against."""
 
@@ -94,9 +100,8 @@ class _Block:
         # A padded step has Δ = 0: it neither decays the state nor adds to it.
         self.u = self.chunks.split(u, groups)
         self.dt = self.chunks.split(dt, groups)
-        self.A = (
-            A.reshape(groups, len(A) // groups, state).transpose(1, 2).contiguous()
-        )  # (G, N, d)
+        by_group = A.reshape(groups, len(A) // groups, state)
+        self.A = by_group.transpose(1, 2).contiguous()  # (G, N, d)
         self.B = self.chunks.split(B.flatten(1, 2), groups)[..., None]  # (T, c, b, G, N, 1)
         self.C = self.chunks.split(C.flatten(1, 2), groups)[..., None]
         self.decay = (self.dt.unsqueeze(-2) * self.A).exp_()  # (T, c, b, G, N, d)

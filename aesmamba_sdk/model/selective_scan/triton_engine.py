@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from aesmamba_sdk.model.selective_scan.directions import DIRECTIONS
-from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine
+from aesmamba_sdk.model.selective_scan.pure_torch import TorchEngine, left_to_torch
 
 INTERPRET_VARIABLE = "TRITON_INTERPRET"
 
@@ -58,10 +58,7 @@ def _failure(interpreted: bool) -> str | None:
 
 
 class TritonEngine(TorchEngine):
-    """Fused four-way scan; the one-dimensional ``scan`` is left to the torch engine.
-
-    So is float64, as the kernels keep their states in float32, and so is nothing at all.
-    """
+    """Fused four-way scan; the one-dimensional ``scan`` is left to the torch engine."""
 
     name = "triton"
 
@@ -85,7 +82,7 @@ class TritonEngine(TorchEngine):
         D: Tensor,
         size: tuple[int, int],
     ) -> Tensor:
-        if torch.float64 in (x.dtype, x_dbl.dtype) or x.numel() == 0:
+        if left_to_torch(x, x_dbl):
             return super().cross_scan(x, x_dbl, dt_weight, dt_bias, A, D, size)
         y: Tensor = _CrossScan.apply(x, x_dbl, dt_weight, dt_bias, A, D, size)
         return y
