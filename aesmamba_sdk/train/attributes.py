@@ -76,7 +76,7 @@ class RefiningSet:
     cropped: Tensor
 
 
-def whole_and_ruined(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> RefiningSet:
+def refining_set(model: AesMamba, photos: PhotoSet, size: int, seed: int) -> RefiningSet:
     """All photos, some ruined ones, whose scores are lowered, and the middles of some."""
     generator = torch.Generator().manual_seed(seed)
 

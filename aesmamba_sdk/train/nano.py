@@ -29,8 +29,8 @@ from aesmamba_sdk.train.attributes import (
     adapt_heads,
     calibrate,
     refine_heads,
+    refining_set,
     start_at_means,
-    whole_and_ruined,
 )
 from aesmamba_sdk.train.data import PhotoSet, data_folder
 from aesmamba_sdk.train.datasets import read_dataset
@@ -241,7 +241,7 @@ def main() -> None:
     )
     labelled = para("rest", cache, size)
     with torch.autocast("cpu", torch.bfloat16, enabled=options.bfloat16):
-        refining = whole_and_ruined(model, photos, size, seed)
+        refining = refining_set(model, photos, size, seed)
     refine_heads(model, refining)
     calibrate(model, labelled, size)
     adapt_heads(model, labelled, size, seed)

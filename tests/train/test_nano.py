@@ -117,7 +117,7 @@ def test_heads_are_refined_to_what_features_tell_of_whole_photos(model):
 
 def test_heads_see_some_photos_ruined(model):
     photos = made_photos(130, 0)
-    refining = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    refining = attributes.refining_set(model, photos, 32, seed=0)
     assert refining.features.shape == (130 + 11, 576), "every twelfth"
     assert (refining.weights[:130] == 1).all()
     assert (refining.weights[130:] < 1).all()
@@ -130,7 +130,7 @@ def test_heads_see_the_middles_of_some_photos(model):
     photos = made_photos(10, 0)
     photos.pixels[:, 0] = photos.pixels[:, -1] = 255  # 3 % of 36 pixels are one on two sides
     photos.pixels[:, :, 0] = photos.pixels[:, :, -1] = 255
-    refining = attributes.whole_and_ruined(model, photos, 32, seed=0)
+    refining = attributes.refining_set(model, photos, 32, seed=0)
     plain = embed(model, made_photos(10, 0).subset([0, 4, 8]), 32)
     torch.testing.assert_close(refining.cropped, plain, atol=1e-4, rtol=1e-4)
 
