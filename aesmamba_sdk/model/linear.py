@@ -1,43 +1,45 @@
-"""Linear layers by oneDNN on a CPU in float32, in inference with what follows in the same pass.
+"""Linear layers on a CPU in float32, in inference with what stands before and behind them.
 
-Its matrix products are faster than those behind ``F.linear``, bias, GELU and residual sum cost
-almost nothing while a result is in registers, and the gradient of the input gains as much as the
-output. The operator is the one that ``torch.compile`` emits; torch has no public name for it, so
-it is tried once and left alone where it is missing or says something else. Everywhere else (GPUs,
-other types, autocast, layers that an adapter has replaced) the usual layers run.
+With packed weights the native library runs a layer norm, the layers, GELU and the residual sum in
+one pass (:mod:`~aesmamba_sdk.model.chain`). Otherwise oneDNN does, layer by layer: its products are
+faster than those behind ``F.linear``, bias, GELU and residual sum cost almost nothing while a
+result is in registers, and in training the gradient of the input gains as much as the output. The
+operator is the one that ``torch.compile`` emits; torch has no public name for it, so it is tried
+once and left alone where it is missing or says something else. Everywhere else (GPUs, other types,
+autocast, layers that an adapter has replaced) the usual layers run.
 """
 
 from __future__ import annotations
 
 from functools import cache
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.utils.weak import WeakTensorKeyDictionary
 
+from aesmamba_sdk.model import chain, packed
+from aesmamba_sdk.model.chain import Links
+from aesmamba_sdk.model.norm import layer_norm
 from aesmamba_sdk.model.onednn import proven, serves
 
 # Rows of the product that weights are packed for; other numbers gain nearly as much.
 _PACKED_ROWS = 512
-_packed = WeakTensorKeyDictionary()  # weight to its version and its packed copy
+_ONEDNN = "oneDNN"
 
 
 def pack(module: nn.Module) -> None:
-    """Keep copies of all linear layers' weights in the order in which oneDNN reads them.
+    """Keep copies of all linear layers' weights in the order in which products read them.
 
-    For networks that only score from now on: products gain 5 %, and weights take twice the memory.
-    A packed copy is dropped when torch notices that the weight has changed; it does not notice
-    writes through ``.data``.
+    See :mod:`~aesmamba_sdk.model.packed` for what that costs and when a copy is dropped.
     """
     for layer in module.modules():
-        if type(layer) is nn.Linear and serves(layer.weight) and _fused_linear() is not None:
+        if type(layer) is nn.Linear and serves(layer.weight) and not layer.weight.is_inference():
             weight = layer.weight
-            if not weight.is_inference():
-                copy = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), _PACKED_ROWS)
-                _packed[weight] = _state(weight), copy
+            if not chain.pack(weight) and _fused_linear() is not None:
+                reorder = torch.ops.mkldnn._reorder_linear_weight
+                packed.keep(weight, _ONEDNN, reorder(weight.detach(), _PACKED_ROWS))
 
 
 def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -52,39 +54,76 @@ def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y
 
 
-def linear(layer: nn.Module, x: Tensor) -> Tensor:
-    """``layer(x)`` of a linear layer, or of what has been put in its place."""
+def linear(
+    layer: nn.Module,
+    x: Tensor,
+    *,
+    norm: nn.Module | None = None,
+    residual: Tensor | None = None,
+    in_place: bool = False,
+) -> Tensor:
+    """``residual + layer(norm(x))`` of a linear layer, or of what has been put in its place.
+
+    Args:
+        norm: a layer norm over the last axis; without it, ``x`` as it is.
+        residual: without it, nothing is added.
+        in_place: ``x`` may be overwritten, where that is faster.
+    """
+    if (y := chain.run(x, Links(layer, norm=norm, residual=residual))) is not None:
+        return y
+    if norm is not None:
+        x = layer_norm(norm, x, multiplied=True, in_place=in_place)
+    return _linear(layer, x) if residual is None else _linear_add(layer, x, residual)
+
+
+def mlp(
+    widen: nn.Module,
+    narrow: nn.Module,
+    x: Tensor,
+    *,
+    norm: nn.Module | None = None,
+    residual: Tensor | None = None,
+) -> Tensor:
+    """``residual + narrow(GELU(widen(norm(x))))``, as :func:`linear` does it."""
+    if (y := chain.run(x, Links(widen, narrow, norm, residual))) is not None:
+        return y
+    if norm is not None:
+        x = layer_norm(norm, x, multiplied=True)
+    return linear(narrow, _linear_gelu(widen, x), residual=residual)
+
+
+def linear_report() -> str:
+    """Which matrix product serves inference on the CPU, in words."""
+    return chain.chain_report() or ("torch" if _fused_linear() is None else "oneDNN, fused")
+
+
+def _linear(layer: nn.Module, x: Tensor) -> Tensor:
     if type(layer) is nn.Linear and serves(x):
         return project(x, _weight(layer), layer.bias)
     y: Tensor = layer(x)
     return y
 
 
-def linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
-    """GELU of ``layer(x)``."""
-    if not _can_fuse(layer, x) or (fused := _fused_linear()) is None:
-        return F.gelu(linear(layer, x))
+def _linear_gelu(layer: nn.Module, x: Tensor) -> Tensor:
+    if type(layer) is not nn.Linear or torch.is_grad_enabled() or not serves(x):
+        return F.gelu(_linear(layer, x))
+    if (fused := _fused_linear()) is None:
+        return F.gelu(_linear(layer, x))
     y: Tensor = fused(x, _weight(layer), layer.bias, "gelu", [], "none")
     return y
 
 
-def linear_add(layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
-    """``residual + layer(x)``."""
+def _linear_add(layer: nn.Module, x: Tensor, residual: Tensor) -> Tensor:
     if type(layer) is not nn.Linear or not serves(x) or residual.dtype != x.dtype:
-        return residual + linear(layer, x)
+        return residual + _linear(layer, x)
     if (fused := _fused_linear()) is None:
-        return residual + linear(layer, x)
+        return residual + _linear(layer, x)
     y: Tensor
     if torch.is_grad_enabled():
         y = _Linear.apply(x, layer.weight, layer.bias, residual)
     else:
         y = fused.binary(x, residual, _weight(layer), layer.bias, "add")
     return y
-
-
-def linear_report() -> str:
-    """Which matrix product serves inference on the CPU, in words."""
-    return "torch" if _fused_linear() is None else "oneDNN, fused"
 
 
 class _Linear(torch.autograd.Function):
@@ -122,24 +161,9 @@ def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _weight(layer: nn.Linear) -> Tensor:
-    """The packed weight where there is one that is still true and may be used."""
-    if torch.is_grad_enabled() or layer.weight not in _packed:
-        return layer.weight
-    state, packed = _packed[layer.weight]
-    if state != _state(layer.weight):
-        del _packed[layer.weight]
-        return layer.weight
-    found: Tensor = packed
-    return found
-
-
-def _state(weight: Tensor) -> tuple[int, int]:
-    """What changes when the weight is written to, or moved."""
-    return weight._version, weight.data_ptr()
-
-
-def _can_fuse(layer: nn.Module, x: Tensor) -> TypeGuard[nn.Linear]:
-    return type(layer) is nn.Linear and not torch.is_grad_enabled() and serves(x)
+    """oneDNN's packed weight where there is one that is still true and may be used."""
+    copy = None if torch.is_grad_enabled() else packed.find(layer.weight, _ONEDNN)
+    return layer.weight if copy is None else copy
 
 
 @cache

@@ -6,12 +6,10 @@ with :mod:`~aesmamba_sdk.model.linear`, the usual layer runs where the library d
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor, nn
 
-from aesmamba_sdk.model.native.library import NativeLibrary, Norm, open_library, unusable
+from aesmamba_sdk.model.native.library import Norm, usable_library
 
 
 def layer_norm(
@@ -24,7 +22,7 @@ def layer_norm(
             multiplies, to which it would be rounded anyway.
         in_place: ``x`` may be overwritten, where that is faster.
     """
-    if not _can_normalize(layer, x) or (library := _library()) is None:
+    if not _can_normalize(layer, x) or (library := usable_library()) is None:
         y: Tensor = layer(x)
         return y
     assert isinstance(layer, nn.LayerNorm)
@@ -49,21 +47,28 @@ def layer_norm(
 
 def layer_norm_report() -> str:
     """What normalises in inference on the CPU, in words."""
-    return "torch" if _library() is None else "native"
+    return "torch" if usable_library() is None else "native"
+
+
+def is_plain_norm(layer: nn.Module, x: Tensor) -> bool:
+    """Whether this is a layer norm over the last axis of ``x`` that the library can read."""
+    return (
+        type(layer) is nn.LayerNorm
+        and layer.normalized_shape == x.shape[-1:]
+        and all(map(_is_plain, (layer.weight, layer.bias)))
+    )
 
 
 def _can_normalize(layer: nn.Module, x: Tensor) -> bool:
     """Whether the library can read all of this as it lies in memory, and gives what torch would."""
     return (
-        type(layer) is nn.LayerNorm
-        and layer.normalized_shape == x.shape[-1:]
+        is_plain_norm(layer, x)
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and x.device.type == "cpu"
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _autocasts()))
         and x.is_contiguous()
         and x.numel() > 0
-        and all(map(_is_plain, (layer.weight, layer.bias)))
     )
 
 
@@ -78,9 +83,3 @@ def _is_plain(weight: Tensor | None) -> bool:
         and weight.dtype == torch.float32
         and weight.is_contiguous()
     )
-
-
-@cache
-def _library() -> NativeLibrary | None:
-    """The library, if it is there, of these sources, and has an instruction set to offer."""
-    return None if unusable() else open_library()

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from aesmamba_sdk.model.config import VMambaConfig
 from aesmamba_sdk.model.convolution import convolve_silu
-from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, project
+from aesmamba_sdk.model.linear import linear, mlp, project
 from aesmamba_sdk.model.norm import layer_norm
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
@@ -132,17 +132,18 @@ class VSSBlock(nn.Module):
             self.mlp = nn.Sequential(nn.Linear(dim, hidden), nn.GELU(), nn.Linear(hidden, dim))
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.drop_path(x, self._mix, self.ss2d.out_proj)
+        x = self.drop_path(x, self._mix)
         if self.mlp is not None:
-            x = self.drop_path(x, self._widen, self.mlp[2])
+            x = self.drop_path(x, self._widen)
         return x
 
-    def _mix(self, x: Tensor) -> Tensor:
-        return self.ss2d.mix(layer_norm(self.norm, x, multiplied=True))
+    def _mix(self, x: Tensor, residual: Tensor | None) -> Tensor:
+        mixed: Tensor = self.ss2d(x, self.norm, residual)
+        return mixed
 
-    def _widen(self, x: Tensor) -> Tensor:
+    def _widen(self, x: Tensor, residual: Tensor | None) -> Tensor:
         assert self.mlp is not None
-        return linear_gelu(self.mlp[0], layer_norm(self.norm2, x, multiplied=True))
+        return mlp(self.mlp[0], self.mlp[2], x, norm=self.norm2, residual=residual)
 
 
 class SS2D(nn.Module):
@@ -177,14 +178,12 @@ class SS2D(nn.Module):
         self.A_log.copy_(steps.log().expand_as(self.A_log))
         self.D.fill_(1.0)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, H, W, dim) to the same."""
-        return linear(self.out_proj, self.mix(x))
-
-    def mix(self, x: Tensor) -> Tensor:
-        """(B, H, W, dim) to what is projected last, (B, H, W, inner)."""
+    def forward(
+        self, x: Tensor, norm: nn.Module | None = None, residual: Tensor | None = None
+    ) -> Tensor:
+        """(B, H, W, dim) to the same: of ``norm(x)``, and added to ``residual``, where given."""
         height, width = x.shape[1:3]
-        x = linear(self.in_proj, x)  # (B, H, W, inner) or twice that
+        x = linear(self.in_proj, x, norm=norm)  # (B, H, W, inner) or twice that
         gate = None
         if self.gated:
             x, gate = x.chunk(2, dim=-1)
@@ -200,11 +199,11 @@ class SS2D(nn.Module):
             self.D,
             (height, width),
         )
-        y = y.to(self.out_norm.weight.dtype)
-        y = layer_norm(self.out_norm, y, multiplied=gate is None, in_place=True)
-        y = y.unflatten(1, (height, width))
-        mixed: Tensor = y if gate is None else y * F.silu(gate)
-        return mixed.to(x.dtype)
+        y = y.to(self.out_norm.weight.dtype).unflatten(1, (height, width))
+        if gate is None:
+            return linear(self.out_proj, y, norm=self.out_norm, residual=residual, in_place=True)
+        y = layer_norm(self.out_norm, y, in_place=True) * F.silu(gate)
+        return linear(self.out_proj, y.to(x.dtype), residual=residual)
 
 
 class DropPath(nn.Module):
@@ -215,21 +214,23 @@ class DropPath(nn.Module):
         super().__init__()
         self.rate = rate
 
-    def forward(
-        self, x: Tensor, branch: Callable[[Tensor], Tensor], projection: nn.Module
-    ) -> Tensor:
-        """``x`` and ``projection(branch(x))``, scaled to make up for the samples without it."""
+    def forward(self, x: Tensor, branch: Callable[[Tensor, Tensor | None], Tensor]) -> Tensor:
+        """``x + branch(x)``, the latter scaled to make up for the samples without it.
+
+        Args:
+            branch: of samples, and of what to add to its result.
+        """
         if not self.training or self.rate == 0.0:
-            return linear_add(projection, branch(x), x)
+            return branch(x, x)
         keep = 1.0 - self.rate
         # Drawn on the CPU: their number is asked for, and a GPU would have to be waited for.
         rows = (torch.rand(len(x), device="cpu") < keep).nonzero().flatten()
         if len(rows) == len(x):
-            return torch.add(x, linear(projection, branch(x)).to(x.dtype), alpha=1 / keep)
+            return torch.add(x, branch(x, None).to(x.dtype), alpha=1 / keep)
         if len(rows) == 0:
             return x
         rows = rows.to(x.device)
-        added = linear(projection, branch(x.index_select(0, rows)))
+        added = branch(x.index_select(0, rows), None)
         return x.index_add(0, rows, added.to(x.dtype), alpha=1 / keep)
 
 
@@ -275,7 +276,7 @@ class PatchMerging(nn.Module):
         height, width = x.shape[1] // 2 * 2, x.shape[2] // 2 * 2
         x = x[:, :height, :width]
         corners = [x[:, r::2, c::2] for c in (0, 1) for r in (0, 1)]
-        return linear(self.reduction, layer_norm(self.norm, torch.cat(corners, -1), in_place=True))
+        return linear(self.reduction, torch.cat(corners, -1), norm=self.norm, in_place=True)
 
 
 class ConvDownsample(nn.Module):

@@ -10,6 +10,7 @@ from torch import nn
 
 from aesmamba_sdk.evaluate.report import Result
 from aesmamba_sdk.model import linear
+from aesmamba_sdk.model import packed as packed_weights
 from aesmamba_sdk.model.config import ENCODERS
 from benchmarks import __main__ as command
 from benchmarks import floor, library, memory, models, scan, scanning, serve
@@ -70,10 +71,11 @@ def test_short_calls_are_warmed_in_their_turn_unless_they_are_to_be_cold():
 @pytest.mark.skipif(linear.linear_report() == "torch", reason="this torch cannot pack weights")
 @pytest.mark.parametrize("purpose", memory.PURPOSES)
 def test_memory_is_measured_of_networks_as_they_run(purpose):
+    copies = packed_weights._copies
     network = memory.network("nano", purpose)
     assert network.training == (purpose == "training")
     layers = [layer for layer in network.modules() if isinstance(layer, nn.Linear)]
-    packed = [layer.weight in linear._packed for layer in layers]
+    packed = [layer.weight in copies for layer in layers]
     assert packed == [purpose == "inference"] * len(layers)
 
 

@@ -18,6 +18,7 @@ def compiled() -> library.NativeLibrary:
             pytest.skip("there is no C++ compiler and no compiled library")
         build.build()
         library.open_library.cache_clear()
+        library.usable_library.cache_clear()
     return library.open_library()
 
 

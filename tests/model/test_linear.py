@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesmamba_sdk.model import chain
 from aesmamba_sdk.model import linear as module
-from aesmamba_sdk.model.linear import linear, linear_add, linear_gelu, linear_report, pack, project
+from aesmamba_sdk.model.linear import linear, mlp, pack, project
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def layer() -> nn.Linear:
 def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "plain":
         monkeypatch.setattr(module, "_fused_linear", lambda: None)
-    elif linear_report() == "torch":
+    elif module._fused_linear() is None:
         pytest.skip("this build of torch has no fused linear layer")
 
 
@@ -39,8 +40,11 @@ def test_inference_equals_the_plain_layers(layer: nn.Linear, shape: tuple[int, .
         want = F.linear(x, layer.weight, layer.bias)
         torch.testing.assert_close(linear(layer, x), want)
         torch.testing.assert_close(project(x, layer.weight), want - layer.bias)
-        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(want))
-        torch.testing.assert_close(linear_add(layer, x, residual), want + residual)
+        torch.testing.assert_close(linear(layer, x, residual=residual), want + residual)
+        narrow = nn.Linear(40, 24)
+        want = narrow(F.gelu(want))
+        torch.testing.assert_close(mlp(layer, narrow, x), want)
+        torch.testing.assert_close(mlp(layer, narrow, x, residual=x), want + x)
 
 
 @pytest.mark.usefixtures("either_path")
@@ -49,7 +53,8 @@ def test_strided_input_is_read_as_it_is_laid_out(layer: nn.Linear) -> None:
     with torch.inference_mode():
         want = F.linear(x.contiguous(), layer.weight, layer.bias)
         torch.testing.assert_close(linear(layer, x), want)
-        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(want))
+        narrow = nn.Linear(40, 8)
+        torch.testing.assert_close(mlp(layer, narrow, x), narrow(F.gelu(want)))
 
 
 def gradients(run: Callable[[], Tensor], *wanted: Tensor) -> tuple[Tensor, ...]:
@@ -67,11 +72,18 @@ def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) ->
     layer = nn.Linear(24, 40, bias=bias)
     x = torch.randn(shape, requires_grad=True)
     residual = torch.randn(*shape[:-1], 40, requires_grad=True)
-    wanted = (x, residual, *layer.parameters())
+    norm, narrow = nn.LayerNorm(24), nn.Linear(40, 40, bias=bias)
+    wanted = (x, residual, *layer.parameters(), *norm.parameters(), *narrow.parameters())
     for ours, plain in (
         (lambda: linear(layer, x), lambda: layer(x)),
-        (lambda: linear_gelu(layer, x), lambda: F.gelu(layer(x))),
-        (lambda: linear_add(layer, x, residual), lambda: layer(x) + residual),
+        (
+            lambda: linear(layer, x, norm=norm, residual=residual),
+            lambda: layer(norm(x)) + residual,
+        ),
+        (
+            lambda: mlp(layer, narrow, x, norm=norm, residual=residual),
+            lambda: narrow(F.gelu(layer(norm(x)))) + residual,
+        ),
     ):
         torch.testing.assert_close(ours(), plain())
         for got, want in zip(gradients(ours, *wanted), gradients(plain, *wanted), strict=True):
@@ -96,8 +108,9 @@ def test_what_replaces_a_layer_is_called(layer: nn.Linear) -> None:
     x, residual = torch.randn(5, 24), torch.randn(5, 40)
     with torch.inference_mode():
         torch.testing.assert_close(linear(doubled, x), 2 * layer(x))
-        torch.testing.assert_close(linear_gelu(doubled, x), F.gelu(2 * layer(x)))
-        torch.testing.assert_close(linear_add(doubled, x, residual), 2 * layer(x) + residual)
+        torch.testing.assert_close(linear(doubled, x, residual=residual), 2 * layer(x) + residual)
+        narrow = nn.Linear(40, 8)
+        torch.testing.assert_close(mlp(doubled, narrow, x), narrow(F.gelu(2 * layer(x))))
 
 
 def test_other_types_and_autocast_keep_torchs_layers(layer: nn.Linear) -> None:
@@ -106,15 +119,25 @@ def test_other_types_and_autocast_keep_torchs_layers(layer: nn.Linear) -> None:
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
         assert linear(layer, x).dtype == torch.bfloat16
     double = layer.double()
-    assert linear_gelu(double, x.double()).dtype == torch.float64
+    assert mlp(double, nn.Linear(40, 8).double(), x.double()).dtype == torch.float64
 
 
 def test_the_layers_run_on_meta(layer: nn.Linear) -> None:
     x = torch.empty(5, 24, device="meta")
     layer = layer.to("meta")
-    assert linear_gelu(layer, x).shape == linear_add(layer, x, x.new_empty(5, 40)).shape == (5, 40)
+    assert linear(layer, x, residual=x.new_empty(5, 40)).shape == (5, 40)
+    assert mlp(layer, nn.Linear(40, 8, device="meta"), x, residual=x[:, :8]).shape == (5, 8)
 
 
+@pytest.fixture(params=["native", "oneDNN"])
+def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "native":
+        request.getfixturevalue("native")
+    else:
+        monkeypatch.setattr(chain, "_library", lambda: None)
+
+
+@pytest.mark.usefixtures("either_order")
 def test_a_packed_layer_says_the_same_until_its_weight_changes(layer: nn.Linear) -> None:
     x = torch.randn(5, 24)
     pack(layer)
@@ -124,13 +147,15 @@ def test_a_packed_layer_says_the_same_until_its_weight_changes(layer: nn.Linear)
         layer.weight.mul_(2)
     with torch.inference_mode():
         torch.testing.assert_close(linear(layer, x), layer(x))
-        torch.testing.assert_close(linear_gelu(layer, x), F.gelu(layer(x)))
+        narrow = nn.Linear(40, 8)
+        torch.testing.assert_close(mlp(layer, narrow, x), narrow(F.gelu(layer(x))))
     copied = copy.deepcopy(layer).requires_grad_()
     pack(copied)
     (gradient,) = gradients(lambda: linear(copied, x), copied.weight)
     assert gradient.shape == (40, 24)
 
 
+@pytest.mark.usefixtures("either_order")
 def test_a_packed_layer_can_move_to_another_type(layer: nn.Linear) -> None:
     pack(layer)
     layer.double()

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from aesmamba_sdk.model import vmamba
 from aesmamba_sdk.model.config import ENCODERS, VMambaConfig
+from aesmamba_sdk.model.linear import linear
 from aesmamba_sdk.model.vmamba import DropPath, VMamba
 
 SMALL = VMambaConfig(depths=(1, 2), dims=(12, 24), mlp_ratio=2.0)
@@ -80,16 +81,16 @@ def test_drop_path_drops_whole_samples_and_keeps_the_mean():
     nn.init.eye_(double.weight)
     double.weight.data.mul_(2)
 
-    def branch(x: Tensor) -> Tensor:
+    def branch(x: Tensor, residual: Tensor | None) -> Tensor:
         computed.append(len(x))
-        return x.square()
+        return linear(double, x.square(), residual=residual)
 
-    added = drop(x, branch, double) - x
+    added = drop(x, branch) - x
     kept = added.flatten(1).abs().amax(1) > 0
     torch.testing.assert_close(added[kept], 2 * x[kept].square() / 0.75, rtol=1e-4, atol=1e-5)
     assert 0.72 < kept.float().mean() < 0.78
     assert computed == [int(kept.sum())], "nothing is computed for the samples that go without"
-    torch.testing.assert_close(drop.eval()(x, branch, double), x + 2 * x.square())
+    torch.testing.assert_close(drop.eval()(x, branch), x + 2 * x.square())
 
 
 @pytest.mark.parametrize("rate", [1e-9, 0.5, 1 - 1e-9])  # all, some and none keep the branch
@@ -97,7 +98,7 @@ def test_gradients_of_drop_path_are_those_of_a_mask(rate):
     torch.manual_seed(0)
     x, layer = torch.randn(6, 2, 3, requires_grad=True), nn.Linear(3, 3)
     torch.manual_seed(1)
-    y = DropPath(rate)(x, torch.sin, layer)
+    y = DropPath(rate)(x, lambda x, residual: linear(layer, x.sin(), residual=residual))
     torch.manual_seed(1)
     mask = (torch.rand(6) < 1 - rate).float().view(6, 1, 1) / (1 - rate)
     want = x + mask * layer(x.sin())

@@ -22,6 +22,9 @@ constexpr int64_t ENOUGH_BLOCKS = 4;
 constexpr int64_t WORTH_A_THREAD = 1 << 15;
 // Floats to be normalised for which a thread is worth waking, and that it takes at a time.
 constexpr int64_t NORM_WORTH_A_THREAD = 1 << 15, NORM_PIECE = 1 << 14;
+// Multiplications for which a thread is worth waking; floats of the maps of a chain, and rows at
+// most, that it works on at a time: they stay in its second-level cache while all weights pass by.
+constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
 constexpr std::align_val_t CACHE_LINE{64};
 
 const Kernel* supported(const char* name) {
@@ -112,6 +115,69 @@ void normalize(void* shared) {
   }
 }
 
+// A chain shared by the threads that work on it: each takes the next rows until none is left.
+struct ChainJob {
+  const Chain& chain;
+  const Kernel& kernel;
+  int64_t tiles, pieces;  // of rows
+  std::atomic<int64_t> next{0};
+  std::atomic<bool> out_of_memory{false};
+
+  ChainJob(const Chain& c, const Kernel& k, int64_t threads)
+      : chain(c), kernel(k), tiles(ceiling(c.rows, k.multiplier->rows)) {
+    const int64_t wide = c.inner + c.first.columns + (c.second.weight ? c.second.columns : 0);
+    const int64_t together = least(CHAIN_FLOATS / wide, CHAIN_ROWS) / k.multiplier->rows;
+    pieces = ceiling(tiles, together > 1 ? together : 1);
+    pieces = least(ceiling(pieces, threads) * threads, tiles);
+  }
+
+  static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
+  static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+  int64_t first_row(int64_t piece) const {
+    return least(piece * tiles / pieces * kernel.multiplier->rows, chain.rows);
+  }
+  int64_t most_rows() const { return ceiling(tiles, pieces) * kernel.multiplier->rows; }
+  // Floats that a piece keeps to itself: what is normed, and what lies between the layers.
+  int64_t normed_floats() const { return chain.norm_weight ? most_rows() * chain.inner : 0; }
+  int64_t between_floats() const {
+    return chain.second.weight ? most_rows() * chain.first.columns : 0;
+  }
+};
+
+void run_piece(const ChainJob& job, int64_t piece, float* normed, float* between) {
+  const Chain& c = job.chain;
+  const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
+  const int64_t columns = c.second.weight ? c.second.columns : c.first.columns;
+  const float *x = c.x + row * c.inner, *residual = c.residual ? c.residual + row * columns : nullptr;
+  float* y = c.y + row * columns;
+  if (c.norm_weight) {
+    const Norm norm{rows, c.inner, x, c.norm_weight, c.norm_bias, normed, c.epsilon, 0, 0};
+    job.kernel.normalize(norm, 0, rows);
+    x = normed;
+  }
+  const Layer &first = c.first, &second = c.second;
+  const auto multiply = job.kernel.multiplier->run;
+  if (!second.weight)
+    return multiply({rows, c.inner, columns, x, first.weight, first.bias, residual, y, first.gelu != 0});
+  multiply({rows, c.inner, first.columns, x, first.weight, first.bias, nullptr, between, first.gelu != 0});
+  multiply({rows, first.columns, columns, between, second.weight, second.bias, residual, y, second.gelu != 0});
+}
+
+void run_chain(void* shared) {
+  ChainJob& job = *static_cast<ChainJob*>(shared);
+  const int64_t normed = (job.normed_floats() + 15) / 16 * 16;
+  const size_t bytes = (normed + job.between_floats()) * sizeof(float);
+  void* memory = ::operator new(bytes, CACHE_LINE, std::nothrow);
+  if (!memory) {
+    job.out_of_memory = true;
+    return;
+  }
+  float* floats = static_cast<float*>(memory);
+  for (int64_t i; (i = job.next++) < job.pieces;) run_piece(job, i, floats, floats + normed);
+  ::operator delete(memory, CACHE_LINE);
+}
+
 }  // namespace
 
 // GOMP_parallel of the OpenMP runtime that the host program already uses: run `work(shared)` on
@@ -156,4 +222,30 @@ EXPORT void aesmamba_normalize(const Norm* norm, const char* isa, int threads, P
     parallel(normalize, &job, unsigned(threads), 0);
   else
     normalize(&job);
+}
+
+// Floats of a weight of that shape as `aesmamba_pack` lays it out.
+EXPORT int64_t aesmamba_packed_floats(int64_t columns, int64_t inner, const char* isa) {
+  const int64_t width = supported(isa)->width;
+  return (columns + width - 1) / width * width * inner;
+}
+
+// Lay out a dense (columns, inner) weight as this instruction set's products read it.
+EXPORT void aesmamba_pack(const float* weight, int64_t columns, int64_t inner, float* packed,
+                          const char* isa) {
+  supported(isa)->multiplier->pack(weight, columns, inner, packed);
+}
+
+// Run a chain; 0: done, 1: out of memory, the result is incomplete. `parallel` may be null.
+EXPORT int aesmamba_chain(const Chain* chain, const char* isa, int threads, Parallel parallel) {
+  const int64_t inner = chain->inner + (chain->second.weight ? chain->second.columns : 0);
+  const int64_t worth = chain->rows * inner * chain->first.columns / CHAIN_WORTH_A_THREAD;
+  if (threads > worth) threads = int(worth);
+  if (!parallel || threads < 1) threads = 1;
+  ChainJob job(*chain, *supported(isa), threads);
+  if (threads > 1)
+    parallel(run_chain, &job, unsigned(threads), 0);
+  else
+    run_chain(&job);
+  return job.out_of_memory;
 }

@@ -64,6 +64,34 @@ class Norm(ctypes.Structure):
     ]
 
 
+class Layer(ctypes.Structure):
+    """``struct Layer`` of ``product.h``, field by field."""
+
+    _fields_: ClassVar = [
+        ("columns", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("gelu", ctypes.c_int32),
+    ]
+
+
+class Chain(ctypes.Structure):
+    """``struct Chain`` of ``product.h``, field by field."""
+
+    _fields_: ClassVar = [
+        ("rows", ctypes.c_int64),
+        ("inner", ctypes.c_int64),
+        ("x", ctypes.c_void_p),
+        ("norm_weight", ctypes.c_void_p),
+        ("norm_bias", ctypes.c_void_p),
+        ("first", Layer),
+        ("second", Layer),
+        ("residual", ctypes.c_void_p),
+        ("y", ctypes.c_void_p),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
 class NativeLibrary:
     """An opened library.
 
@@ -87,6 +115,21 @@ class NativeLibrary:
         ]
         f.aesmamba_normalize.argtypes = [
             ctypes.POINTER(Norm),
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        ]
+        f.aesmamba_packed_floats.restype = ctypes.c_int64
+        f.aesmamba_packed_floats.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p]
+        f.aesmamba_pack.argtypes = [
+            ctypes.c_void_p,
+            ctypes.c_int64,
+            ctypes.c_int64,
+            ctypes.c_void_p,
+            ctypes.c_char_p,
+        ]
+        f.aesmamba_chain.argtypes = [
+            ctypes.POINTER(Chain),
             ctypes.c_char_p,
             ctypes.c_int,
             ctypes.c_void_p,
@@ -133,6 +176,28 @@ class NativeLibrary:
         threads = torch.get_num_threads()
         self._functions.aesmamba_normalize(norm, isa.encode(), threads, _torch_parallel())
 
+    def pack(self, weight: Tensor, isa: str) -> Tensor:
+        """A dense float32 weight, (columns, inner), as :meth:`chain` reads it."""
+        columns, inner = weight.shape
+        floats = self._functions.aesmamba_packed_floats(columns, inner, isa.encode())
+        packed = torch.empty(floats)
+        self._functions.aesmamba_pack(
+            weight.data_ptr(), columns, inner, packed.data_ptr(), isa.encode()
+        )
+        return packed
+
+    def chain(self, chain: Chain, isa: str) -> None:
+        """Fill ``y``, on as many threads as torch uses.
+
+        Raises:
+            MemoryError: not even the scratch space could be had.
+        """
+        failed = self._functions.aesmamba_chain(
+            chain, isa.encode(), torch.get_num_threads(), _torch_parallel()
+        )
+        if failed:
+            raise MemoryError("a native linear layer could not allocate its scratch space")
+
 
 def missing() -> str | None:
     """Why there is no library to load, with the remedy; ``None`` when there is one."""
@@ -159,6 +224,12 @@ def unusable() -> str | None:
         except SetupError as error:
             return str(error)
     return reason
+
+
+@cache
+def usable_library() -> NativeLibrary | None:
+    """The library, if it is there, of these sources, and has an instruction set to offer."""
+    return None if unusable() else open_library()
 
 
 @cache

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "norm.h"
+#include "product.h"
 
 constexpr int PATHS = 4;
 // Steps between stored states; also what fits into the first-level cache during the backward pass.
@@ -62,6 +63,7 @@ struct Kernel {
   // `pack` lays out the weights that the passes read; they depend on the block's channels only.
   BlockFunction pack, forward, backward;
   NormFunction normalize;
+  const Multiplier* multiplier;
 };
 
 }  // extern "C"

@@ -1,0 +1,175 @@
+// The arithmetic of matrix products for one instruction set; compiled as scan.cpp is.
+//
+// A tile of the result stays in registers while it is summed up: for each of the inner indices a
+// row of a packed panel, and one number of each of the tile's rows of x. Sums go over the inner
+// index in order, in blocks that depend on nothing else: a row's result is the same to the last bit
+// whatever rows are beside it and however many threads share the work.
+#include "product.h"
+
+#include "vector_math.h"
+
+namespace {
+
+// Tiles that leave a few of the 32, or 16, vector registers to what is multiplied.
+#if SCAN_WIDTH == 16 || defined(__aarch64__)
+constexpr int ROWS = 8, VECTORS = 3;
+#else
+constexpr int ROWS = 6, VECTORS = 2;
+#endif
+constexpr int PANEL = VECTORS * W;
+// Inner indices of a block: its part of a panel comes from the second-level cache, where the part
+// of x that a thread works on stays, too.
+constexpr int64_t BLOCK = 256;
+constexpr int64_t STEP = 16, LINE = 16;  // inner indices between prefetches; floats of a cache line
+
+ALWAYS_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// x Phi(x). Phi(x) - 1/2 is x times a polynomial of x^2, minimax on |x| <= 5.5 with an error of
+// 4e-8; below, x is taken to be -5.5, where the product is 1e-7.
+ALWAYS_INLINE Vec gelu(Vec x) {
+  const float end = 5.5f;
+  const Vec low = at_least(x, -end), z = at_most(low, end);
+  const Vec t = z * z * (2.f / (end * end)) - 1.f;
+  Vec p = t * 5.38081184e-4f - 1.36883074e-3f;
+  p = p * t + 1.02383435e-3f;
+  p = p * t - 1.22939681e-3f;
+  p = p * t + 4.23640689e-3f;
+  p = p * t - 7.67467525e-3f;
+  p = p * t + 1.04686152e-2f;
+  p = p * t - 1.46713629e-2f;
+  p = p * t + 2.02879831e-2f;
+  p = p * t - 2.61124693e-2f;
+  p = p * t + 3.20817418e-2f;
+  p = p * t - 3.87872681e-2f;
+  p = p * t + 4.77369893e-2f;
+  p = p * t - 6.41724765e-2f;
+  p = p * t + 1.28551945e-1f;
+  return low * (p * z + 0.5f);
+}
+
+// Some rows and columns of the result, the inner indices from `first` on.
+struct Place {
+  int64_t row, column, first, count;
+  int tail;            // columns in its last vector
+  const float* ahead;  // the weights that come next, to be called into the cache
+  int64_t lines;       // of these, what a tile calls for every STEP inner indices
+};
+
+template <int V>
+ALWAYS_INLINE Vec load_columns(const float* p, int v, int tail) {
+  return v < V - 1 || tail == W ? load(p + v * W) : load_some(p + v * W, tail);
+}
+
+template <int V>
+ALWAYS_INLINE void store_columns(float* p, Vec value, int v, int tail) {
+  if (v < V - 1 || tail == W)
+    store(p + v * W, value);
+  else
+    store_some(p + v * W, value, tail);
+}
+
+template <int M, int V>
+ALWAYS_INLINE void add_products(Vec (&sum)[M][V], const float* x, int64_t inner, const float* panel,
+                                int64_t k, int64_t end) {
+  for (; k < end; k++) {
+    Vec weight[V];
+    UNROLL for (int v = 0; v < V; v++) weight[v] = load(panel + (k * V + v) * W);
+    UNROLL for (int i = 0; i < M; i++) {
+      const float value = x[i * inner + k];
+      UNROLL for (int v = 0; v < V; v++) sum[i][v] += value * weight[v];
+    }
+  }
+}
+
+// A tile of M rows and V vectors; `panel` starts at the first of the inner indices.
+template <int M, int V>
+void tile(const Product& p, const Place& at, const float* panel) {
+  const float* x = p.x + at.row * p.inner + at.first;
+  float* y = p.y + at.row * p.columns + at.column;
+  const int64_t inner = p.inner, columns = p.columns, count = at.count;
+  const int tail = at.tail;
+  const float* ahead = at.ahead;
+  Vec sum[M][V] = {};
+  int64_t k = 0;
+  for (; k + STEP <= count; k += STEP) {
+    for (int64_t i = 0; i < at.lines; i++, ahead += LINE) __builtin_prefetch(ahead, 0, 2);
+    add_products(sum, x, inner, panel, k, k + STEP);
+  }
+  add_products(sum, x, inner, panel, k, count);
+  if (at.first) UNROLL
+    for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++) sum[i][v] += load_columns<V>(y + i * columns, v, tail);
+  const bool last = at.first + count == inner;
+  if (last && p.bias) UNROLL
+    for (int v = 0; v < V; v++) {
+      const Vec bias = load_columns<V>(p.bias + at.column, v, tail);
+      UNROLL for (int i = 0; i < M; i++) sum[i][v] += bias;
+    }
+  if (last && p.residual) {
+    const float* residual = p.residual + at.row * columns + at.column;
+    UNROLL for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++) sum[i][v] += load_columns<V>(residual + i * columns, v, tail);
+  }
+  UNROLL for (int i = 0; i < M; i++) UNROLL
+    for (int v = 0; v < V; v++) store_columns<V>(y + i * columns, sum[i][v], v, tail);
+  if (!last || !p.gelu) return;
+  // From the first-level cache: unrolled over all of the tile it would be ten times the code.
+  for (int i = 0; i < M; i++) UNROLL
+    for (int v = 0; v < V; v++) {
+      float* row = y + i * columns;
+      store_columns<V>(row, gelu(load_columns<V>(row, v, tail)), v, tail);
+    }
+}
+
+template <int M, int V>
+ALWAYS_INLINE void next_tile(const Product& p, Place& at, const float* panel) {
+  tile<M, V>(p, at, panel);
+  at.row += M;
+  at.ahead += at.count / STEP * at.lines * LINE;
+}
+
+template <int V>
+void column_of_tiles(const Product& p, Place at, const float* panel) {
+  while (at.row + ROWS <= p.rows) next_tile<ROWS, V>(p, at, panel);
+  if (at.row + 4 <= p.rows) next_tile<4, V>(p, at, panel);
+  if (at.row + 2 <= p.rows) next_tile<2, V>(p, at, panel);
+  if (at.row < p.rows) next_tile<1, V>(p, at, panel);
+}
+
+void run(const Product& p) {
+  const int64_t tiles = (p.rows + ROWS - 1) / ROWS;
+  const int64_t lines = (STEP * PANEL / LINE + tiles - 1) / tiles;
+  for (int64_t first = 0; first < p.inner; first += BLOCK)
+    for (int64_t column = 0; column < p.columns; column += PANEL) {
+      const int64_t columns = least(PANEL, p.columns - column);
+      const int vectors = int((columns + W - 1) / W);
+      const int tail = int(columns - (vectors - 1) * W);
+      const float* panel = p.weight + column * p.inner + first * vectors * W;
+      const float* ahead = panel + p.inner * vectors * W;
+      const Place at{0, column, first, least(BLOCK, p.inner - first), tail, ahead, lines};
+      if (vectors == 1)
+        column_of_tiles<1>(p, at, panel);
+      else if (vectors == 2)
+        column_of_tiles<2>(p, at, panel);
+      else
+        column_of_tiles<VECTORS>(p, at, panel);
+    }
+}
+
+// Panel by panel, one inner index after the other; zeros up to a whole vector.
+void pack(const float* weight, int64_t columns, int64_t inner, float* packed) {
+  for (int64_t first = 0; first < columns; first += PANEL) {
+    const int64_t wide = (least(PANEL, columns - first) + W - 1) / W * W;
+    for (int64_t k = 0; k < inner; k++)
+      for (int64_t c = first; c < first + wide; c++)
+        *packed++ = c < columns ? weight[c * inner + k] : 0.f;
+  }
+}
+
+}  // namespace
+
+#define JOIN(a, b) a##b
+#define TABLE(name) JOIN(multiplier_, name)
+
+extern "C" const Multiplier TABLE(SCAN_ISA);
+extern "C" const Multiplier TABLE(SCAN_ISA) = {ROWS, run, pack};

@@ -1,0 +1,227 @@
+"""Layer norm, linear layers and residual sum by the native library, against float64."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from aesmamba_sdk.model import chain as module
+from aesmamba_sdk.model.chain import Links, pack, run
+from aesmamba_sdk.model.native import library
+
+# Rows around a tile's, inner sizes around a block's and a vector's, columns around a panel's.
+SHAPES = [
+    (1, 1, 1),
+    (2, 5, 3),
+    (7, 16, 20),
+    (8, 48, 48),
+    (9, 17, 33),
+    (15, 255, 96),
+    (23, 256, 100),
+    (50, 257, 49),
+    (401, 96, 384),
+    (5, 700, 200),
+]
+
+
+@pytest.fixture(autouse=True)
+def _every_instruction_set_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_INSTRUCTION_SETS", library.INSTRUCTION_SETS)
+
+
+def a_layer(inner: int, columns: int, bias: bool = True) -> nn.Linear:
+    torch.manual_seed(inner + columns)
+    layer = nn.Linear(inner, columns, bias=bias)
+    assert pack(layer.weight)
+    return layer
+
+
+def a_norm(channels: int) -> nn.LayerNorm:
+    norm = nn.LayerNorm(channels, eps=1e-3)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    return norm
+
+
+def double(layer: nn.Module) -> nn.Module:
+    """The same layer in float64."""
+    if isinstance(layer, nn.Linear):
+        copy: nn.Module = nn.Linear(
+            layer.in_features, layer.out_features, bias=layer.bias is not None
+        )
+    else:
+        assert isinstance(layer, nn.LayerNorm)
+        copy = nn.LayerNorm(layer.normalized_shape, eps=layer.eps)
+    copy.load_state_dict(layer.state_dict())
+    return copy.double()
+
+
+@torch.inference_mode()
+def result(x: Tensor, links: Links) -> Tensor:
+    y = run(x, links)
+    assert y is not None, "the library should have served"
+    return y
+
+
+@torch.inference_mode()
+def exact(x: Tensor, links: Links) -> Tensor:
+    y = x.double()
+    if links.norm is not None:
+        y = double(links.norm)(y)
+    y = double(links.first)(y)
+    if links.second is not None:
+        y = double(links.second)(F.gelu(y))
+    return y if links.residual is None else y + links.residual
+
+
+def error(x: Tensor, links: Links) -> float:
+    want = exact(x, links)
+    return float((result(x, links) - want).abs().max() / want.abs().max())
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(("rows", "inner", "columns"), SHAPES)
+def test_one_layer_equals_its_definition(rows: int, inner: int, columns: int) -> None:
+    x, layer = torch.randn(rows, inner), a_layer(inner, columns)
+    residual = torch.randn(rows, columns)
+    assert error(x, Links(layer)) < 1e-6
+    assert error(x, Links(layer, residual=residual)) < 1e-6
+    assert error(x, Links(a_layer(inner, columns, bias=False), norm=a_norm(inner))) < 1e-6
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(("rows", "inner", "hidden"), SHAPES)
+def test_two_layers_equal_their_definition(rows: int, inner: int, hidden: int) -> None:
+    x, widen, narrow = torch.randn(rows, inner), a_layer(inner, hidden), a_layer(hidden, inner)
+    assert error(x, Links(widen, narrow)) < 1e-6
+    assert error(x, Links(widen, narrow, a_norm(inner), residual=x)) < 1e-6
+    other = a_layer(hidden, inner + 3, bias=False)
+    assert error(x, Links(widen, other, residual=torch.randn(rows, inner + 3))) < 1e-6
+
+
+def through_gelu(x: Tensor) -> Tensor:
+    """GELU of each number alone: between two layers that leave one number as it is."""
+    ones = [nn.Linear(1, 1, bias=False) for _ in range(2)]
+    for one in ones:
+        nn.init.ones_(one.weight)
+        assert pack(one.weight)
+    return result(x[:, None], Links(*ones))[:, 0]
+
+
+@pytest.mark.usefixtures("isa")
+def test_gelu_is_as_exact_as_torchs_everywhere() -> None:
+    x = torch.cat([torch.linspace(-12, 12, 200_001), torch.tensor([0.0, 1e-30, -1e-30])])
+    want = F.gelu(x.double())
+    scale = want.abs().clamp_min(1)
+    torchs = ((F.gelu(x) - want).abs() / scale).max()
+    assert ((through_gelu(x) - want).abs() / scale).max() <= 1.5 * torchs
+
+
+@pytest.mark.usefixtures("isa")
+def test_gelu_of_what_is_no_number_shows() -> None:
+    inf = float("inf")
+    y = through_gelu(torch.tensor([inf, -inf, float("nan"), 1e30, -1e30]))
+    assert y[0] == inf
+    assert y[1].abs() < 1e-6
+    assert y[2].isnan()
+    assert y[3] == pytest.approx(1e30)
+    assert y[4].abs() < 1e-6
+
+
+@pytest.mark.usefixtures("isa")
+def test_a_row_says_the_same_in_any_company() -> None:
+    x, widen, narrow = torch.randn(1003, 300), a_layer(300, 130), a_layer(130, 300)
+    norm = a_norm(300)
+    together = result(x, Links(widen, narrow, norm, residual=x))
+    for rows in (slice(0, 1), slice(3, 9), slice(500, 757), slice(990, 1003)):
+        part = x[rows].contiguous()
+        alone = result(part, Links(widen, narrow, norm, residual=part))
+        assert torch.equal(alone, together[rows])
+
+
+@pytest.mark.usefixtures("native")
+@pytest.mark.parametrize("rows", [1, 60, 5000])
+def test_threads_change_nothing(rows: int) -> None:
+    x, widen, narrow = torch.randn(rows, 96), a_layer(96, 384), a_layer(384, 96)
+    links = Links(widen, narrow, a_norm(96), residual=x)
+    one = result(x, links)
+    torch.set_num_threads(3)
+    try:
+        assert torch.equal(result(x, links), one)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(("rows", "inner", "columns"), SHAPES)
+def test_nothing_beyond_the_result_is_written(
+    rows: int, inner: int, columns: int, isa: str, native: library.NativeLibrary
+) -> None:
+    layer, x = a_layer(inner, columns), torch.randn(rows, inner)
+    memory = torch.full(((rows + 2) * columns,), 7.0)
+    y = memory[columns:-columns]
+    packed = native.pack(layer.weight.detach(), isa)
+    first = library.Layer(columns, packed.data_ptr(), layer.bias.data_ptr(), False)
+    native.chain(
+        library.Chain(rows=rows, inner=inner, x=x.data_ptr(), first=first, y=y.data_ptr()), isa
+    )
+    want = F.linear(x, layer.weight, layer.bias).detach()
+    torch.testing.assert_close(y.view(rows, columns), want, rtol=1e-4, atol=1e-5)
+    assert bool((memory[:columns] == 7).all() and (memory[-columns:] == 7).all())
+
+
+@pytest.mark.usefixtures("native")
+def test_a_layer_can_be_used_twice_and_read_what_it_adds_to() -> None:
+    x, layer = torch.randn(3, 5, 24), a_layer(24, 24)
+    assert error(x, Links(layer, layer, residual=x)) < 1e-6
+    assert result(x, Links(layer)).shape == (3, 5, 24)
+
+
+class Doubled(nn.Linear):
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * super().forward(x)
+
+
+@pytest.mark.usefixtures("native")
+def test_what_the_library_cannot_read_is_left_to_others() -> None:
+    layer, x = a_layer(24, 40), torch.randn(5, 24)
+    refused = [
+        (x, Links(nn.Linear(24, 40))),  # not packed
+        (x, Links(Doubled(24, 40))),
+        (x.double(), Links(layer)),
+        (torch.randn(24, 5).t(), Links(layer)),
+        (torch.randn(0, 24), Links(layer)),
+        (torch.randn(5, 40), Links(layer)),
+        (x, Links(layer, layer)),  # reads 24 numbers, not 40
+        (x, Links(layer, nn.Identity())),
+        (x, Links(layer, norm=nn.LayerNorm(24, bias=False))),
+        (x, Links(layer, norm=nn.Identity())),
+        (x, Links(layer, residual=torch.randn(40))),
+        (x, Links(layer, residual=torch.randn(5, 40).double())),
+        (x, Links(layer, residual=torch.randn(40, 5).t())),
+    ]
+    with torch.inference_mode():
+        assert [run(*arguments) for arguments in refused] == [None] * len(refused)
+        assert run(x, Links(layer)) is not None
+        with torch.autocast("cpu", torch.bfloat16):
+            assert run(x, Links(layer)) is None
+    assert run(x, Links(layer)) is None, "with gradients"
+
+
+@pytest.mark.usefixtures("native")
+def test_a_weight_that_changed_is_not_read_from_its_copy() -> None:
+    layer, x = a_layer(24, 40), torch.randn(5, 24)
+    with torch.no_grad():
+        layer.weight.mul_(2)
+        assert run(x, Links(layer)) is None
+
+
+@pytest.mark.usefixtures("native")
+def test_without_the_library_others_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = a_layer(24, 40), torch.randn(5, 24)
+    monkeypatch.setattr(module, "usable_library", lambda: None)
+    with torch.inference_mode():
+        assert run(x, Links(layer)) is None
+    assert not pack(layer.weight)
+    assert module.chain_report() is None
