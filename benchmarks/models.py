@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
 from aesmamba_sdk.memory import keep_freed_memory
 from aesmamba_sdk.model.config import ENCODERS
-from aesmamba_sdk.model.linear import pack
+from aesmamba_sdk.model.pack import pack
 from aesmamba_sdk.model.vmamba import VMamba
 from benchmarks.company import COMPANY
 from benchmarks.options import Options

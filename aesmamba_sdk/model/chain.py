@@ -15,9 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.model import packed
-from aesmamba_sdk.model.native.library import Chain, Layer, NativeLibrary, usable_library
+from aesmamba_sdk.model.native.library import (
+    Chain,
+    Layer,
+    NativeLibrary,
+    Patches,
+    Scale,
+    usable_library,
+)
 from aesmamba_sdk.model.norm import is_plain_norm
-from aesmamba_sdk.model.onednn import serves
+from aesmamba_sdk.model.onednn import can_read
 
 # Where its products are as fast as oneDNN's or faster. On ARM others know the machine better.
 _INSTRUCTION_SETS = ("avx512", "avx2")
@@ -34,42 +41,94 @@ class Links:
 
 
 def pack(weight: Tensor) -> bool:
-    """Keep a copy of a linear layer's weight as the library reads it; whether it can serve."""
+    """Keep a copy of a weight as the library reads it; whether it can serve.
+
+    Args:
+        weight: (..., inner) of a linear layer, or (channels out, in, height, width).
+    """
     if (library := _library()) is None:
         return False
     order = library.instruction_set()
-    packed.keep(weight, order, library.pack(weight.detach().contiguous(), order))
+    rows = weight.detach()
+    rows = rows.permute(0, 2, 3, 1).flatten(1) if weight.ndim == 4 else rows.flatten(0, -2)
+    packed.keep(weight, order, library.pack(rows.contiguous(), order))
     return True
 
 
 def run(x: Tensor, links: Links) -> Tensor | None:
     """The result, (..., columns) of (..., inner); ``None`` where the library does not serve."""
-    if torch.is_grad_enabled() or not _can_read(x) or (library := _library()) is None:
+    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
         return None
     isa = library.instruction_set()
-    first = _layer(links.first, isa, x.shape[-1])
+    first = _linear(links.first, isa, x.shape[-1])
     if first is None:
         return None
     chain = Chain(rows=x.numel() // x.shape[-1], inner=x.shape[-1], x=x.data_ptr(), first=first)
     columns = first.columns
     if links.second is not None:
-        second = _layer(links.second, isa, columns)
+        second = _linear(links.second, isa, columns)
         if second is None:
             return None
         chain.first.gelu, chain.second, columns = True, second, second.columns
     if links.norm is not None:
-        if not is_plain_norm(links.norm, x):
+        if not is_plain_norm(links.norm, x.shape[-1]):
             return None
-        assert isinstance(links.norm, nn.LayerNorm)
-        chain.norm_weight = links.norm.weight.data_ptr()
-        chain.norm_bias = links.norm.bias.data_ptr()
-        chain.epsilon = links.norm.eps
+        chain.norm = _scale(links.norm)
     y = torch.empty(*x.shape[:-1], columns)
     if links.residual is not None:
-        if not _can_read(links.residual) or links.residual.shape != y.shape:
+        if not can_read(links.residual) or links.residual.shape != y.shape:
             return None
         chain.residual = links.residual.data_ptr()
     chain.y = y.data_ptr()
+    library.chain(chain, isa)
+    return y
+
+
+def project(x: Tensor, weight: Tensor) -> Tensor | None:
+    """(..., inner) to the product with a packed weight's rows; ``None`` as above."""
+    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
+        return None
+    isa, inner = library.instruction_set(), weight.shape[-1]
+    copy = packed.find(weight, isa)
+    if copy is None or x.shape[-1] != inner:
+        return None
+    layer = Layer(weight.numel() // inner, copy.data_ptr())
+    y = torch.empty(*x.shape[:-1], layer.columns)
+    chain = Chain(rows=x.numel() // inner, inner=inner, x=x.data_ptr(), first=layer, y=y.data_ptr())
+    library.chain(chain, isa)
+    return y
+
+
+def convolve(
+    layer: nn.Conv2d, x: Tensor, norm: nn.Module | None = None, *, gelu: bool = False
+) -> Tensor | None:
+    """``GELU(norm(layer(x)))``, (B, h, w, channels) of (B, H, W, channels in), without what is
+    not asked for; ``None`` where the library does not serve."""
+    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
+        return None
+    isa, channels = library.instruction_set(), layer.out_channels
+    weight = _weights(layer, isa)
+    (side, stride, padding), fits = _square(layer)
+    if weight is None or not fits or x.shape[-1] != layer.in_channels:
+        return None
+    if norm is not None and not is_plain_norm(norm, channels):
+        return None
+    batch, height, width, _ = x.shape
+    down, across = ((n + 2 * padding - side) // stride + 1 for n in (height, width))
+    if min(down, across) < 1:
+        return None
+    y = torch.empty(batch, down, across, channels)
+    chain = Chain(
+        rows=batch * down * across,
+        inner=side**2 * layer.in_channels,
+        x=x.data_ptr(),
+        patches=Patches(height, width, layer.in_channels, side, stride, padding, down, across),
+        first=weight,
+        y=y.data_ptr(),
+        last_gelu=gelu,
+    )
+    if norm is not None:
+        chain.last_norm = _scale(norm)
     library.chain(chain, isa)
     return y
 
@@ -79,18 +138,34 @@ def chain_report() -> str | None:
     return "native" if _library() is not None else None
 
 
-def _can_read(x: Tensor) -> bool:
-    return serves(x) and x.is_contiguous() and x.numel() > 0
-
-
-def _layer(layer: nn.Module, isa: str, inner: int) -> Layer | None:
+def _linear(layer: nn.Module, isa: str, inner: int) -> Layer | None:
     """A linear layer of rows of ``inner`` numbers as the library reads it, if it can."""
     if type(layer) is not nn.Linear or layer.in_features != inner:
         return None
+    return _weights(layer, isa)
+
+
+def _weights(layer: nn.Linear | nn.Conv2d, isa: str) -> Layer | None:
     weight, bias = packed.find(layer.weight, isa), layer.bias
-    if weight is None or (bias is not None and not _can_read(bias)):
+    if weight is None or (bias is not None and not can_read(bias)):
         return None
-    return Layer(layer.out_features, weight.data_ptr(), None if bias is None else bias.data_ptr())
+    columns = layer.weight.shape[0]
+    return Layer(columns, weight.data_ptr(), None if bias is None else bias.data_ptr())
+
+
+def _square(layer: nn.Conv2d) -> tuple[tuple[int, int, int], bool]:
+    """Side of the kernel, stride and padding, and whether they are all there is to say of it."""
+    (side, other), stride, padding = layer.kernel_size, layer.stride, layer.padding
+    plain = (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
+    if not plain or isinstance(padding, str):
+        return (side, stride[0], 0), False
+    fits = side == other and stride[0] == stride[1] and padding[0] == padding[1]
+    return (side, stride[0], padding[0]), fits
+
+
+def _scale(norm: nn.Module) -> Scale:
+    assert isinstance(norm, nn.LayerNorm)
+    return Scale(norm.weight.data_ptr(), norm.bias.data_ptr(), norm.eps)
 
 
 def _library() -> NativeLibrary | None:

@@ -29,29 +29,17 @@ _PACKED_ROWS = 512
 _ONEDNN = "oneDNN"
 
 
-def pack(module: nn.Module) -> None:
-    """Keep copies of all linear layers' weights in the order in which products read them.
-
-    See :mod:`~aesmamba_sdk.model.packed` for what that costs and when a copy is dropped.
-    """
-    for layer in module.modules():
-        if type(layer) is nn.Linear and serves(layer.weight) and not layer.weight.is_inference():
-            weight = layer.weight
-            if not chain.pack(weight) and _fused_linear() is not None:
-                reorder = torch.ops.mkldnn._reorder_linear_weight
-                packed.keep(weight, _ONEDNN, reorder(weight.detach(), _PACKED_ROWS))
+def pack(layer: nn.Linear) -> None:
+    """Keep a copy of the weight in the order in which products read it."""
+    if not chain.pack(layer.weight) and _fused_linear() is not None:
+        reorder = torch.ops.mkldnn._reorder_linear_weight
+        packed.keep(layer.weight, _ONEDNN, reorder(layer.weight.detach(), _PACKED_ROWS))
 
 
-def project(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``F.linear``."""
-    if not serves(x) or (fused := _fused_linear()) is None:
-        return F.linear(x, weight, bias)
-    y: Tensor
-    if torch.is_grad_enabled():
-        y = _Linear.apply(x, weight, bias, None)
-    else:
-        y = fused(x, weight, bias, "none", [], "")
-    return y
+def project(x: Tensor, weight: Tensor) -> Tensor:
+    """(..., inner) to its product with all rows of a weight, (..., inner), that is no layer's."""
+    y = chain.project(x, weight)
+    return _project(x, weight.flatten(0, -2), None) if y is None else y
 
 
 def linear(
@@ -97,9 +85,21 @@ def linear_report() -> str:
     return chain.chain_report() or ("torch" if _fused_linear() is None else "oneDNN, fused")
 
 
+def _project(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``F.linear``."""
+    if not serves(x) or (fused := _fused_linear()) is None:
+        return F.linear(x, weight, bias)
+    y: Tensor
+    if torch.is_grad_enabled():
+        y = _Linear.apply(x, weight, bias, None)
+    else:
+        y = fused(x, weight, bias, "none", [], "")
+    return y
+
+
 def _linear(layer: nn.Module, x: Tensor) -> Tensor:
     if type(layer) is nn.Linear and serves(x):
-        return project(x, _weight(layer), layer.bias)
+        return _project(x, _weight(layer), layer.bias)
     y: Tensor = layer(x)
     return y
 

@@ -21,7 +21,7 @@ from aesmamba_sdk.model.captions import clean_caption
 from aesmamba_sdk.model.config import AesMambaConfig, Precision
 from aesmamba_sdk.model.folder import load_strictly, load_text_encoder
 from aesmamba_sdk.model.generic import Array
-from aesmamba_sdk.model.linear import pack
+from aesmamba_sdk.model.pack import pack
 from aesmamba_sdk.model.precision import warn_if_slow
 from aesmamba_sdk.model.preprocess import prepare
 from aesmamba_sdk.model.text import TextEncoder, TextTokenizer

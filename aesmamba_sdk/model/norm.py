@@ -50,11 +50,11 @@ def layer_norm_report() -> str:
     return "torch" if usable_library() is None else "native"
 
 
-def is_plain_norm(layer: nn.Module, x: Tensor) -> bool:
-    """Whether this is a layer norm over the last axis of ``x`` that the library can read."""
+def is_plain_norm(layer: nn.Module, channels: int) -> bool:
+    """Whether this is a layer norm of so many channels that the library can read."""
     return (
         type(layer) is nn.LayerNorm
-        and layer.normalized_shape == x.shape[-1:]
+        and layer.normalized_shape == (channels,)
         and all(map(_is_plain, (layer.weight, layer.bias)))
     )
 
@@ -62,7 +62,7 @@ def is_plain_norm(layer: nn.Module, x: Tensor) -> bool:
 def _can_normalize(layer: nn.Module, x: Tensor) -> bool:
     """Whether the library can read all of this as it lies in memory, and gives what torch would."""
     return (
-        is_plain_norm(layer, x)
+        is_plain_norm(layer, x.shape[-1])
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
         and x.device.type == "cpu"

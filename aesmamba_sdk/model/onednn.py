@@ -37,3 +37,8 @@ def serves(x: Tensor) -> bool:
         and not torch.is_autocast_enabled("cpu")
         and not torch.compiler.is_compiling()
     )
+
+
+def can_read(x: Tensor) -> bool:
+    """Whether native code can read it besides, as it lies in memory."""
+    return serves(x) and x.is_contiguous() and x.numel() > 0

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from aesmamba_sdk.model import chain, packed
 from aesmamba_sdk.model.config import VMambaConfig
-from aesmamba_sdk.model.convolution import convolve_silu
+from aesmamba_sdk.model.convolution import convolve, convolve_silu
 from aesmamba_sdk.model.linear import linear, mlp, project
 from aesmamba_sdk.model.norm import layer_norm
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
@@ -187,15 +188,14 @@ class SS2D(nn.Module):
         gate = None
         if self.gated:
             x, gate = x.chunk(2, dim=-1)
-        x = convolve_silu(self.conv, x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (B, H, W, inner)
-        x = x.flatten(1, 2)  # (B, L, inner)
-        x_dbl = project(x, self.x_proj_weight.flatten(0, 1)).unflatten(2, (DIRECTIONS, -1))
+        x = convolve_silu(self.conv, x).flatten(1, 2)  # (B, L, inner)
+        x_dbl = project(x, self.x_proj_weight).unflatten(2, (DIRECTIONS, -1))
         y = cross_selective_scan(
             x,
             x_dbl,
             self.dt_proj_weight,
             self.dt_proj_bias,
-            -torch.exp(self.A_log.float() if self.A_log.dtype != torch.float64 else self.A_log),
+            self._decay(),
             self.D,
             (height, width),
         )
@@ -204,6 +204,16 @@ class SS2D(nn.Module):
             return linear(self.out_proj, y, norm=self.out_norm, residual=residual, in_place=True)
         y = layer_norm(self.out_norm, y, in_place=True) * F.silu(gate)
         return linear(self.out_proj, y.to(x.dtype), residual=residual)
+
+    def pack(self) -> None:
+        """Keep what follows from weights that change no more."""
+        chain.pack(self.x_proj_weight)
+        packed.keep(self.A_log, "A", self._decay().detach())
+
+    def _decay(self) -> Tensor:
+        """A, (directions, inner, states), at least in float32."""
+        kept = None if torch.is_grad_enabled() else packed.find(self.A_log, "A")
+        return -torch.exp(_widened(self.A_log)) if kept is None else kept
 
 
 class DropPath(nn.Module):
@@ -243,8 +253,7 @@ class PatchStem(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        return layer_norm(self.norm, self.proj(images).permute(0, 2, 3, 1), in_place=True)
+        return convolve(self.proj, _channels_last(images), self.norm)
 
 
 class ConvStem(nn.Module):
@@ -258,10 +267,8 @@ class ConvStem(nn.Module):
         self.norm2 = nn.LayerNorm(dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        images = images.contiguous(memory_format=torch.channels_last)
-        x = layer_norm(self.norm1, self.conv1(images).permute(0, 2, 3, 1), in_place=True)
-        x = self.conv2(F.gelu(x).permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return layer_norm(self.norm2, x, in_place=True)
+        x = convolve(self.conv1, _channels_last(images), self.norm1, gelu=True)
+        return convolve(self.conv2, x, self.norm2)
 
 
 class PatchMerging(nn.Module):
@@ -288,8 +295,12 @@ class ConvDownsample(nn.Module):
         self.norm = nn.LayerNorm(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
-        return layer_norm(self.norm, x, in_place=True)
+        return convolve(self.conv, x, self.norm)
+
+
+def _channels_last(images: Tensor) -> Tensor:
+    """(B, 3, H, W) to (B, H, W, 3)."""
+    return images.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)
 
 
 def _init_weights(module: nn.Module) -> None:

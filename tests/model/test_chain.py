@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model import chain as module
-from aesmamba_sdk.model.chain import Links, pack, run
+from aesmamba_sdk.model.chain import Links, convolve, pack, project, run
 from aesmamba_sdk.model.native import library
 
 # Rows around a tile's, inner sizes around a block's and a vector's, columns around a panel's.
@@ -128,6 +128,86 @@ def test_gelu_of_what_is_no_number_shows() -> None:
     assert y[2].isnan()
     assert y[3] == pytest.approx(1e30)
     assert y[4].abs() < 1e-6
+
+
+CONVOLUTIONS = [  # side, stride, padding
+    (3, 2, 1),
+    (4, 4, 0),
+    (3, 1, 1),
+    (5, 3, 2),
+    (1, 1, 0),
+]
+
+
+def a_convolution(inner: int, columns: int, shape: tuple[int, int, int]) -> nn.Conv2d:
+    torch.manual_seed(inner + columns)
+    side, stride, padding = shape
+    layer = nn.Conv2d(inner, columns, side, stride=stride, padding=padding)
+    assert pack(layer.weight)
+    return layer
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("size", [(7, 12), (8, 5), (33, 20), (5, 5)])
+@pytest.mark.parametrize("shape", CONVOLUTIONS)
+@pytest.mark.parametrize(("inner", "columns"), [(3, 24), (17, 50)])
+def test_a_convolution_equals_its_definition(
+    size: tuple[int, int], shape: tuple[int, int, int], inner: int, columns: int
+) -> None:
+    layer, norm = a_convolution(inner, columns, shape), a_norm(columns)
+    x = torch.randn(3, *size, inner)
+    with torch.inference_mode():
+        got = convolve(layer, x)
+        further = convolve(layer, x, norm, gelu=True)
+        bias = None if layer.bias is None else layer.bias.double()
+        weight, (_, stride, padding) = layer.weight.double(), shape
+        want = F.conv2d(x.double().permute(0, 3, 1, 2), weight, bias, stride, padding)
+        want = want.permute(0, 2, 3, 1)
+        normed = F.gelu(double(norm)(want))
+    assert got is not None
+    assert further is not None
+    torch.testing.assert_close(got.double(), want, rtol=1e-5, atol=2e-6)
+    torch.testing.assert_close(further.double(), normed, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("native")
+def test_convolutions_of_another_kind_are_left_to_others() -> None:
+    x = torch.randn(1, 8, 8, 4)
+    kinds = [
+        {"kernel_size": (3, 1)},
+        {"kernel_size": 3, "stride": (1, 2)},
+        {"kernel_size": 3, "padding": (1, 0)},
+        {"kernel_size": 3, "padding": "same"},
+        {"kernel_size": 3, "dilation": 2},
+        {"kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
+        {"kernel_size": 9},  # more than there is to see
+    ]
+    for kind in kinds:
+        layer = nn.Conv2d(4, 8, **kind)  # type: ignore[arg-type]
+        assert pack(layer.weight)
+        with torch.inference_mode():
+            assert convolve(layer, x) is None
+    layer = a_convolution(4, 8, (3, 1, 1))
+    with torch.inference_mode():
+        assert convolve(layer, x) is not None
+        assert convolve(layer, x[..., :3].contiguous()) is None
+        assert convolve(layer, x, nn.Identity()) is None
+        assert convolve(layer, x.permute(0, 3, 1, 2)) is None
+    assert convolve(layer, x) is None, "with gradients"
+
+
+@pytest.mark.usefixtures("isa")
+def test_a_weight_of_several_projections_is_one_product() -> None:
+    weight, x = nn.Parameter(torch.randn(4, 11, 35)), torch.randn(2, 9, 35)
+    with torch.inference_mode():
+        assert project(x, weight) is None, "it is not packed"
+    assert pack(weight)
+    with torch.inference_mode():
+        y = project(x, weight)
+        want = x.double() @ weight.double().flatten(0, 1).t()
+        assert project(x[..., :34].contiguous(), weight) is None
+    assert y is not None
+    torch.testing.assert_close(y.double(), want, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.usefixtures("isa")

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from aesmamba_sdk.model import chain
 from aesmamba_sdk.model import linear as module
-from aesmamba_sdk.model.linear import linear, mlp, pack, project
+from aesmamba_sdk.model.linear import linear, mlp, project
+from aesmamba_sdk.model.pack import pack
 
 
 @pytest.fixture

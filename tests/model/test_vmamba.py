@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from aesmamba_sdk.model import vmamba
 from aesmamba_sdk.model.config import ENCODERS, VMambaConfig
 from aesmamba_sdk.model.linear import linear
+from aesmamba_sdk.model.pack import pack
 from aesmamba_sdk.model.vmamba import DropPath, VMamba
 
 SMALL = VMambaConfig(depths=(1, 2), dims=(12, 24), mlp_ratio=2.0)
@@ -38,6 +40,36 @@ def test_inference_says_what_training_would(config):
     with torch.inference_mode():
         fused = model(images)
     torch.testing.assert_close(model(images).detach(), fused)
+
+
+@pytest.mark.usefixtures("isa")
+@CONFIGS
+def test_packed_it_says_the_same_of_a_photo_in_any_company(config):
+    model, images = encoder(config), torch.randn(5, 3, 40, 48)
+    with torch.inference_mode():
+        want = copy.deepcopy(model).double().describe(images.double())
+    pack(model)
+    with torch.inference_mode():
+        together = model.describe(images)
+        torch.testing.assert_close(together.double(), want, rtol=1e-4, atol=1e-5)
+        for i in range(5):
+            assert torch.equal(model.describe(images[i : i + 1])[0], together[i])
+
+
+@pytest.mark.usefixtures("native")
+def test_packed_it_follows_its_weights():
+    model, images = encoder(SMALL), torch.randn(1, 3, 32, 32)
+    pack(model)
+    with torch.inference_mode():
+        before = model(images)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.mul_(1.1)
+    want = encoder(SMALL)
+    want.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images), want(images))
+        assert not torch.allclose(model(images), before)
 
 
 @CONFIGS

@@ -19,8 +19,21 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE / ("aesmamba_native.dll" if sys.platform == "win32" else "libaesmamba_native.so")
 COMMAND = "python -m aesmamba_sdk.model.native.build"
 
-_ARITHMETIC = ("scan.cpp", "norm.cpp", "product.cpp")  # once for each instruction set
-_SOURCES = ("scan.h", "norm.h", "product.h", "vector_math.h", *_ARITHMETIC, "dispatch.cpp")
+_ARITHMETIC = (
+    "scan.cpp",
+    "norm.cpp",
+    "product.cpp",
+    "depthwise.cpp",
+)  # once for each instruction set
+_SOURCES = (
+    "scan.h",
+    "norm.h",
+    "product.h",
+    "depthwise.h",
+    "vector_math.h",
+    *_ARITHMETIC,
+    "dispatch.cpp",
+)
 _COMPILERS = ("c++", "g++", "clang++")
 # Multiply-adds may be contracted even where a compiler is careful by default: the error bounds
 # hold either way, and speed does not.

@@ -1,4 +1,5 @@
 // Which instruction set serves, how a problem is cut into pieces, and who works on them.
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <new>
@@ -22,6 +23,8 @@ constexpr int64_t ENOUGH_BLOCKS = 4;
 constexpr int64_t WORTH_A_THREAD = 1 << 15;
 // Floats to be normalised for which a thread is worth waking, and that it takes at a time.
 constexpr int64_t NORM_WORTH_A_THREAD = 1 << 15, NORM_PIECE = 1 << 14;
+// Floats of a depthwise convolution likewise. Neighbouring lines are read again: many at a time.
+constexpr int64_t DEPTHWISE_WORTH_A_THREAD = 1 << 14, DEPTHWISE_PIECE = 1 << 16;
 // Multiplications for which a thread is worth waking; floats of the maps of a chain, and rows at
 // most, that it works on at a time: they stay in its second-level cache while all weights pass by.
 constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
@@ -115,6 +118,20 @@ void normalize(void* shared) {
   }
 }
 
+struct DepthwiseJob {
+  const Depthwise& depthwise;
+  DepthwiseFunction convolve;
+  int64_t together;  // lines that a thread takes at a time
+  std::atomic<int64_t> next{0};
+};
+
+void convolve(void* shared) {
+  DepthwiseJob& job = *static_cast<DepthwiseJob*>(shared);
+  const int64_t lines = job.depthwise.batch * job.depthwise.height;
+  for (int64_t first; (first = job.next.fetch_add(job.together)) < lines;)
+    job.convolve(job.depthwise, first, std::min(first + job.together, lines));
+}
+
 // A chain shared by the threads that work on it: each takes the next rows until none is left.
 struct ChainJob {
   const Chain& chain;
@@ -138,43 +155,80 @@ struct ChainJob {
     return least(piece * tiles / pieces * kernel.multiplier->rows, chain.rows);
   }
   int64_t most_rows() const { return ceiling(tiles, pieces) * kernel.multiplier->rows; }
-  // Floats that a piece keeps to itself: what is normed, and what lies between the layers.
-  int64_t normed_floats() const { return chain.norm_weight ? most_rows() * chain.inner : 0; }
+  // Floats that a piece keeps to itself: patches, what is normed, and what lies between the layers.
+  int64_t patch_floats() const { return chain.patches.side ? most_rows() * chain.inner : 0; }
+  int64_t normed_floats() const { return chain.norm.weight ? most_rows() * chain.inner : 0; }
   int64_t between_floats() const {
     return chain.second.weight ? most_rows() * chain.first.columns : 0;
   }
 };
 
-void run_piece(const ChainJob& job, int64_t piece, float* normed, float* between) {
-  const Chain& c = job.chain;
-  const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
-  const int64_t columns = c.second.weight ? c.second.columns : c.first.columns;
-  const float *x = c.x + row * c.inner, *residual = c.residual ? c.residual + row * columns : nullptr;
-  float* y = c.y + row * columns;
-  if (c.norm_weight) {
-    const Norm norm{rows, c.inner, x, c.norm_weight, c.norm_bias, normed, c.epsilon, 0, 0};
-    job.kernel.normalize(norm, 0, rows);
-    x = normed;
+// What the rows from `first` on see of images, row by row.
+void gather(const float* images, const Patches& p, int64_t first, int64_t rows, float* out) {
+  const int64_t line = p.side * p.channels;
+  for (int64_t row = first; row < first + rows; row++) {
+    const int64_t image = row / (p.down * p.across), place = row % (p.down * p.across);
+    const int64_t top = place / p.across * p.stride - p.padding;
+    const int64_t left = place % p.across * p.stride - p.padding;
+    const int64_t before = left < 0 ? -left * p.channels : 0;
+    const int64_t beyond = left + p.side > p.width ? (left + p.side - p.width) * p.channels : 0;
+    for (int64_t i = top; i < top + p.side; i++, out += line) {
+      const bool inside = i >= 0 && i < p.height;
+      const int64_t from = inside ? before : line, to = inside ? line - beyond : line;
+      std::fill(out, out + from, 0.f);
+      const int64_t start = ((image * p.height + i) * p.width + left) * p.channels;
+      if (inside) std::copy(images + start + from, images + start + to, out + from);
+      std::fill(out + to, out + line, 0.f);
+    }
   }
+}
+
+struct Desks {
+  float *patches, *normed, *between;
+};
+
+void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
+  const Chain& c = job.chain;
   const Layer &first = c.first, &second = c.second;
-  const auto multiply = job.kernel.multiplier->run;
-  if (!second.weight)
-    return multiply({rows, c.inner, columns, x, first.weight, first.bias, residual, y, first.gelu != 0});
-  multiply({rows, c.inner, first.columns, x, first.weight, first.bias, nullptr, between, first.gelu != 0});
-  multiply({rows, first.columns, columns, between, second.weight, second.bias, residual, y, second.gelu != 0});
+  const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
+  const int64_t columns = second.weight ? second.columns : first.columns;
+  const float* residual = c.residual ? c.residual + row * columns : nullptr;
+  const float* x = c.patches.side ? desks.patches : c.x + row * c.inner;
+  float* y = c.y + row * columns;
+  if (c.patches.side) gather(c.x, c.patches, row, rows, desks.patches);
+  const auto normalize = [&](int64_t wide, const float* from, const Scale& scale, float* to) {
+    const Norm norm{rows, wide, from, scale.weight, scale.bias, to, scale.epsilon, 0, 0};
+    job.kernel.normalize(norm, 0, rows);
+  };
+  if (c.norm.weight) {
+    normalize(c.inner, x, c.norm, desks.normed);
+    x = desks.normed;
+  }
+  const Multiplier& m = *job.kernel.multiplier;
+  const float* rest = second.weight ? nullptr : residual;
+  float* between = second.weight ? desks.between : y;
+  m.run({rows, c.inner, first.columns, x, first.weight, first.bias, rest, between, first.gelu != 0});
+  if (second.weight)
+    m.run({rows, first.columns, columns, between, second.weight, second.bias, residual, y,
+           second.gelu != 0});
+  if (c.last_norm.weight) normalize(columns, y, c.last_norm, y);
+  if (c.last_gelu) m.gelu(y, rows * columns);
 }
 
 void run_chain(void* shared) {
   ChainJob& job = *static_cast<ChainJob*>(shared);
-  const int64_t normed = (job.normed_floats() + 15) / 16 * 16;
-  const size_t bytes = (normed + job.between_floats()) * sizeof(float);
+  // Each begins at a cache line.
+  const auto whole = [](int64_t floats) { return (floats + 15) / 16 * 16; };
+  const int64_t patches = whole(job.patch_floats()), normed = whole(job.normed_floats());
+  const size_t bytes = (patches + normed + job.between_floats()) * sizeof(float);
   void* memory = ::operator new(bytes, CACHE_LINE, std::nothrow);
   if (!memory) {
     job.out_of_memory = true;
     return;
   }
   float* floats = static_cast<float*>(memory);
-  for (int64_t i; (i = job.next++) < job.pieces;) run_piece(job, i, floats, floats + normed);
+  const Desks desks{floats, floats + patches, floats + patches + normed};
+  for (int64_t i; (i = job.next++) < job.pieces;) run_piece(job, i, desks);
   ::operator delete(memory, CACHE_LINE);
 }
 
@@ -248,4 +302,19 @@ EXPORT int aesmamba_chain(const Chain* chain, const char* isa, int threads, Para
   else
     run_chain(&job);
   return job.out_of_memory;
+}
+
+// Convolve all lines. `parallel` may be null.
+EXPORT void aesmamba_depthwise(const Depthwise* d, const char* isa, int threads,
+                               Parallel parallel) {
+  const int64_t line = d->width * d->channels, lines = d->batch * d->height;
+  const int64_t useful = std::min(lines, lines * line / DEPTHWISE_WORTH_A_THREAD);
+  if (threads > useful) threads = int(useful);
+  if (!parallel || threads < 1) threads = 1;
+  const int64_t share = (lines + threads - 1) / threads;
+  DepthwiseJob job{*d, supported(isa)->convolve, std::min(share, DEPTHWISE_PIECE / line + 1)};
+  if (threads > 1)
+    parallel(convolve, &job, unsigned(threads), 0);
+  else
+    convolve(&job);
 }

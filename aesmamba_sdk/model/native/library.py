@@ -75,6 +75,28 @@ class Layer(ctypes.Structure):
     ]
 
 
+class Scale(ctypes.Structure):
+    """``struct Scale`` of ``product.h``, field by field."""
+
+    _fields_: ClassVar = [
+        ("weight", ctypes.c_void_p),
+        ("bias", ctypes.c_void_p),
+        ("epsilon", ctypes.c_float),
+    ]
+
+
+class Patches(ctypes.Structure):
+    """``struct Patches`` of ``product.h``, field by field."""
+
+    _fields_: ClassVar = [
+        (name, ctypes.c_int64)
+        for name in (
+            *("height", "width", "channels"),
+            *("side", "stride", "padding", "down", "across"),
+        )
+    ]
+
+
 class Chain(ctypes.Structure):
     """``struct Chain`` of ``product.h``, field by field."""
 
@@ -82,13 +104,23 @@ class Chain(ctypes.Structure):
         ("rows", ctypes.c_int64),
         ("inner", ctypes.c_int64),
         ("x", ctypes.c_void_p),
-        ("norm_weight", ctypes.c_void_p),
-        ("norm_bias", ctypes.c_void_p),
+        ("patches", Patches),
+        ("norm", Scale),
         ("first", Layer),
         ("second", Layer),
         ("residual", ctypes.c_void_p),
+        ("last_norm", Scale),
         ("y", ctypes.c_void_p),
-        ("epsilon", ctypes.c_float),
+        ("last_gelu", ctypes.c_int32),
+    ]
+
+
+class Depthwise(ctypes.Structure):
+    """``struct Depthwise`` of ``depthwise.h``, field by field."""
+
+    _fields_: ClassVar = [
+        *((name, ctypes.c_int64) for name in ("batch", "height", "width", "channels")),
+        *((name, ctypes.c_void_p) for name in ("x", "weight", "bias", "y")),
     ]
 
 
@@ -134,6 +166,12 @@ class NativeLibrary:
             ctypes.c_int,
             ctypes.c_void_p,
         ]
+        f.aesmamba_depthwise.argtypes = [
+            ctypes.POINTER(Depthwise),
+            ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
+        ]
         self.sources: str = f.aesmamba_sources().decode()
         self.chunk: int = f.aesmamba_scan_chunk()
         self.widths: dict[str, int] = {
@@ -175,6 +213,11 @@ class NativeLibrary:
         """Fill ``y``, on as many threads as torch uses."""
         threads = torch.get_num_threads()
         self._functions.aesmamba_normalize(norm, isa.encode(), threads, _torch_parallel())
+
+    def depthwise(self, convolution: Depthwise, isa: str) -> None:
+        """Fill ``y``, on as many threads as torch uses."""
+        threads = torch.get_num_threads()
+        self._functions.aesmamba_depthwise(convolution, isa.encode(), threads, _torch_parallel())
 
     def pack(self, weight: Tensor, isa: str) -> Tensor:
         """A dense float32 weight, (columns, inner), as :meth:`chain` reads it."""

@@ -156,6 +156,12 @@ void run(const Product& p) {
     }
 }
 
+void gelu_all(float* x, int64_t floats) {
+  int64_t i = 0;
+  for (; i + W <= floats; i += W) store(x + i, gelu(load(x + i)));
+  if (i < floats) store_some(x + i, gelu(load_some(x + i, int(floats - i))), int(floats - i));
+}
+
 // Panel by panel, one inner index after the other; zeros up to a whole vector.
 void pack(const float* weight, int64_t columns, int64_t inner, float* packed) {
   for (int64_t first = 0; first < columns; first += PANEL) {
@@ -172,4 +178,4 @@ void pack(const float* weight, int64_t columns, int64_t inner, float* packed) {
 #define TABLE(name) JOIN(multiplier_, name)
 
 extern "C" const Multiplier TABLE(SCAN_ISA);
-extern "C" const Multiplier TABLE(SCAN_ISA) = {ROWS, run, pack};
+extern "C" const Multiplier TABLE(SCAN_ISA) = {ROWS, run, gelu_all, pack};

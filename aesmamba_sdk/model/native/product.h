@@ -13,17 +13,31 @@ struct Layer {
   int32_t gelu;         // 0 or 1: what follows it
 };
 
-// y = residual + second(first(norm(x))), where norm, second and residual may be missing. All are
-// dense; between its parts nothing leaves the cache.
+// A layer norm; weight is null where there is none.
+struct Scale {
+  const float *weight, *bias;
+  float epsilon;
+};
+
+// What a convolution sees of images (batch, height, width, channels): the rows of a product, each
+// `side` * `side` pixels, zeros where they lie outside. Side is 0 where rows are as they are.
+struct Patches {
+  int64_t height, width, channels;
+  int64_t side, stride, padding, down, across;  // the latter two: how many of an image
+};
+
+// y = gelu(last_norm(residual + second(first(norm(x))))), where all but first may be missing.
+// Arrays are dense; between the parts nothing leaves the cache.
 struct Chain {
   int64_t rows, inner;
-  const float* x;            // (rows, inner)
-  const float* norm_weight;  // (inner), or null: no layer norm
-  const float* norm_bias;    // (inner)
+  const float* x;  // (rows, inner), or images
+  Patches patches;
+  Scale norm;
   Layer first, second;
   const float* residual;  // (rows, columns), or null
-  float* y;               // (rows, columns)
-  float epsilon;
+  Scale last_norm;
+  float* y;            // (rows, columns)
+  int32_t last_gelu;  // 0 or 1
 };
 
 // One product of a chain, of some rows: y = x weight^T + bias, GELU of it, + residual.
@@ -35,12 +49,14 @@ struct Product {
 };
 
 typedef void (*ProductFunction)(const Product&);
+typedef void (*GeluFunction)(float* x, int64_t floats);
 typedef void (*PackFunction)(const float* weight, int64_t columns, int64_t inner, float* packed);
 
 // How an instruction set multiplies.
 struct Multiplier {
   int rows;  // of the tile that registers hold
   ProductFunction run;
+  GeluFunction gelu;  // in place
   PackFunction pack;
 };
 

@@ -396,10 +396,12 @@ void backward(const Scan& scan, const Block& block, const Desk& desk) {
 #define TABLE(name) JOIN(kernel_, name)
 #define NORMALIZE(name) JOIN(normalize_, name)
 #define MULTIPLIER(name) JOIN(multiplier_, name)
+#define DEPTHWISE(name) JOIN(convolve_depthwise_, name)
 
 extern "C" void NORMALIZE(SCAN_ISA)(const Norm&, int64_t, int64_t);  // norm.cpp
 extern "C" const Multiplier MULTIPLIER(SCAN_ISA);                    // product.cpp
+extern "C" void DEPTHWISE(SCAN_ISA)(const Depthwise&, int64_t, int64_t);  // depthwise.cpp
 extern "C" const Kernel TABLE(SCAN_ISA);
 extern "C" const Kernel TABLE(SCAN_ISA) = {
     NAME_OF(SCAN_ISA),   W, pack, forward, backward, NORMALIZE(SCAN_ISA),
-    &MULTIPLIER(SCAN_ISA)};
+    &MULTIPLIER(SCAN_ISA), DEPTHWISE(SCAN_ISA)};

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 
+#include "depthwise.h"
 #include "norm.h"
 #include "product.h"
 
@@ -64,6 +65,7 @@ struct Kernel {
   BlockFunction pack, forward, backward;
   NormFunction normalize;
   const Multiplier* multiplier;
+  DepthwiseFunction convolve;
 };
 
 }  // extern "C"
