@@ -4,7 +4,7 @@ The floor is the sum of two measured rates' times, at exactly the shapes the enc
 
 - every matrix product, the convolutions of stem and downsampling counted as the product of their
   patches, by the fastest plain product at hand: ``torch.mm`` into memory that is already there
-  (MKL or OpenBLAS), or oneDNN with the weight packed beforehand;
+  (MKL or OpenBLAS), oneDNN or the native library with the weight packed beforehand;
 - every scan, by the native engine.
 
 Each is run alone, again and again, with its data in whatever cache holds them. The floor has no
@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from aesmamba_sdk.evaluate.report import Bar, Result, Table
+from aesmamba_sdk.model import chain
 from aesmamba_sdk.model.config import ENCODERS
 from benchmarks.models import scoring
 from benchmarks.options import Options
@@ -75,7 +76,7 @@ def measure(options: Options) -> Result:
     for count in options.threads:
         for batch in options.batches:
             for name in options.encoders:
-                with threads(count), torch.inference_mode():
+                with threads(count):
                     found = measure_encoder(name, batch, options)
                 table.add(name, batch, count, *_cells(name, batch, options.image, found))
                 most = count == options.most_threads and batch == options.most_images
@@ -92,11 +93,14 @@ def measure_encoder(name: str, batch: int, options: Options) -> Floor:
     for product in products(config, options.image):
         product_counts[replace(product, count=1)] += product.count
     scan_counts = {scan: scan.blocks for scan in scans(config, options.image)}
+    # Made outside of inference mode: there, weights are of a kind that cannot be packed.
     model, images = scoring(name), torch.randn(batch, 3, options.image, options.image)
     calls: dict[str, Call] = {"cold": lambda: model(images), "model": lambda: model(images)}
-    calls |= {repr(product): fastest(product, batch) for product in product_counts}
-    calls |= {repr(scan): scan_call(scan, batch) for scan in scan_counts}
-    timings = interleaved(calls, options.budget(SECONDS * min(1.0, batch / 4)), cold=("cold",))
+    with torch.inference_mode():
+        calls |= {repr(product): fastest(product, batch) for product in product_counts}
+        calls |= {repr(scan): scan_call(scan, batch) for scan in scan_counts}
+        budget = options.budget(SECONDS * min(1.0, batch / 4))
+        timings = interleaved(calls, budget, cold=("cold",))
     return Floor(
         _weighted({repr(k): n for k, n in product_counts.items()}, timings),
         _weighted({repr(k): n for k, n in scan_counts.items()}, timings),
@@ -134,6 +138,10 @@ def plain_products(product: Product, batch: int) -> dict[str, Call]:
         packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
         linear = torch.ops.mkldnn._linear_pointwise
         calls["oneDNN"] = lambda: linear(x, packed, None, "none", [], "")
+    with torch.inference_mode(False):
+        native = torch.randn(product.columns, product.inner)
+    if chain.pack(native):
+        calls["native"] = lambda: chain.project(x, native)
     return calls
 
 

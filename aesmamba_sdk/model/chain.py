@@ -99,6 +99,34 @@ def project(x: Tensor, weight: Tensor) -> Tensor | None:
     return y
 
 
+def gradient(dy: Tensor, weight: Tensor, slope_at: Tensor | None = None) -> Tensor | None:
+    """Of the input of a linear layer, (..., inner), by that of its output, (..., columns).
+
+    The weight is packed for the occasion, which as a transposed one it is as fast as it is copied.
+
+    Args:
+        weight: (columns, inner) of the layer.
+        slope_at: (..., inner), what GELU made the input of: the gradient of that.
+    """
+    others = (dy, weight) if slope_at is None else (dy, weight, slope_at)
+    if not all(map(can_read, others)) or (library := _library()) is None:
+        return None
+    isa, (columns, inner) = library.instruction_set(), weight.shape
+    copy = library.pack(weight, isa, transposed=True)
+    dx = torch.empty(*dy.shape[:-1], inner)
+    chain = Chain(
+        rows=dy.numel() // columns,
+        inner=columns,
+        x=dy.data_ptr(),
+        first=Layer(inner, copy.data_ptr()),
+        y=dx.data_ptr(),
+    )
+    if slope_at is not None:
+        chain.slope_at = slope_at.data_ptr()
+    library.chain(chain, isa)
+    return dx
+
+
 def convolve(
     layer: nn.Conv2d, x: Tensor, norm: nn.Module | None = None, *, gelu: bool = False
 ) -> Tensor | None:

@@ -77,6 +77,9 @@ def mlp(
         return y
     if norm is not None:
         x = layer_norm(norm, x, multiplied=True)
+    if torch.is_grad_enabled() and _both_plain(widen, narrow, x, residual):
+        out: Tensor = _Mlp.apply(x, widen.weight, widen.bias, narrow.weight, narrow.bias, residual)
+        return out
     return linear(narrow, _linear_gelu(widen, x), residual=residual)
 
 
@@ -135,29 +138,86 @@ class _Linear(torch.autograd.Function):
         ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        y: Tensor
-        if residual is None:
-            y = _fused_linear()(x, weight, bias, "none", [], "")
-        else:
-            y = _fused_linear().binary(x, residual, weight, bias, "add")
-        return y
+        return _product(x, weight, bias, residual)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        dy = dy.contiguous()
-        rows = dy.flatten(0, -2)
-        wanted = ctx.needs_input_grad
-        dx = _fused_linear()(dy, weight.t(), None, "none", [], "") if wanted[0] else None
-        dweight = _transposed_product(rows, x.flatten(0, -2)) if wanted[1] else None
-        dbias = rows.sum(0) if wanted[2] else None
-        return dx, dweight, dbias, dy if wanted[3] else None
+        dy, wanted = dy.contiguous(), ctx.needs_input_grad
+        dx = _gradient(dy, weight) if wanted[0] else None
+        return dx, *_weight_gradients(dy, x, wanted[1:3]), dy if wanted[3] else None
+
+
+class _Mlp(torch.autograd.Function):
+    """Two linear layers with GELU between them, and a residual sum where there is one: the
+    gradient goes through GELU as it is computed."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor | None,
+        narrow: Tensor,
+        narrow_bias: Tensor | None,
+        residual: Tensor | None,
+    ) -> Tensor:
+        hidden = _product(x, weight, bias, None)
+        active = F.gelu(hidden)
+        ctx.save_for_backward(x, weight, hidden, active, narrow)
+        return _product(active, narrow, narrow_bias, residual)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, hidden, active, narrow = ctx.saved_tensors
+        dy, wanted = dy.contiguous(), ctx.needs_input_grad
+        dhidden = chain.gradient(dy, narrow, hidden)
+        if dhidden is None:
+            dhidden = torch.ops.aten.gelu_backward(_gradient(dy, narrow), hidden)
+        dx = _gradient(dhidden, weight) if wanted[0] else None
+        widened = _weight_gradients(dhidden, x, wanted[1:3])
+        narrowed = _weight_gradients(dy, active, wanted[3:5])
+        return dx, *widened, *narrowed, dy if wanted[5] else None
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:
+    y: Tensor
+    if residual is None:
+        y = _fused_linear()(x, weight, bias, "none", [], "")
+    else:
+        y = _fused_linear().binary(x, residual, weight, bias, "add")
+    return y
+
+
+def _gradient(dy: Tensor, weight: Tensor) -> Tensor:
+    """Of a linear layer's input."""
+    dx = chain.gradient(dy, weight)
+    if dx is None:
+        dx = _fused_linear()(dy, weight.t(), None, "none", [], "")
+    assert dx is not None
+    return dx
+
+
+def _weight_gradients(
+    dy: Tensor, x: Tensor, wanted: tuple[bool, ...]
+) -> tuple[Tensor | None, Tensor | None]:
+    """Of a linear layer's weight and bias."""
+    rows = dy.flatten(0, -2)
+    dweight = _transposed_product(rows, x.flatten(0, -2)) if wanted[0] else None
+    return dweight, rows.sum(0) if wanted[1] else None
 
 
 def _transposed_product(a: Tensor, b: Tensor) -> Tensor:
     """``a.t() @ b``, the wide result computed as such: a tall one is up to 1.4 times as slow."""
     return a.t() @ b if a.shape[1] <= b.shape[1] else (b.t() @ a).t()
+
+
+def _both_plain(widen: nn.Module, narrow: nn.Module, x: Tensor, residual: Tensor | None) -> bool:
+    """Whether these are linear layers, and nothing that has been put in their place."""
+    plain = type(widen) is type(narrow) is nn.Linear and _fused_linear() is not None
+    return plain and serves(x) and (residual is None or serves(residual))
 
 
 def _weight(layer: nn.Linear) -> Tensor:

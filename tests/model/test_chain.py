@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model import chain as module
-from aesmamba_sdk.model.chain import Links, convolve, pack, project, run
+from aesmamba_sdk.model.chain import Links, convolve, gradient, pack, project, run
 from aesmamba_sdk.model.native import library
 
 # Rows around a tile's, inner sizes around a block's and a vector's, columns around a panel's.
@@ -128,6 +128,38 @@ def test_gelu_of_what_is_no_number_shows() -> None:
     assert y[2].isnan()
     assert y[3] == pytest.approx(1e30)
     assert y[4].abs() < 1e-6
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(("rows", "inner", "columns"), SHAPES)
+def test_the_gradient_of_a_layers_input_equals_its_definition(
+    rows: int, inner: int, columns: int
+) -> None:
+    weight, dy, x = (
+        torch.randn(columns, inner),
+        torch.randn(rows, columns),
+        torch.randn(rows, inner),
+    )
+    wanted = dy.double() @ weight.double()
+    got = gradient(dy, weight)
+    assert got is not None
+    assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+    through = x.double().requires_grad_()
+    (wanted,) = torch.autograd.grad(F.gelu(through), through, wanted)
+    got = gradient(dy, weight, x)
+    assert got is not None
+    assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+
+
+@pytest.mark.usefixtures("isa")
+def test_the_slope_of_gelu_is_as_exact_as_torchs_everywhere() -> None:
+    x = torch.linspace(-12, 12, 200_001)[:, None]
+    got = gradient(torch.ones(len(x), 1), torch.ones(1, 1), x)
+    ones = torch.ones_like(x)
+    want = torch.ops.aten.gelu_backward(ones.double(), x.double())
+    torchs = (torch.ops.aten.gelu_backward(ones, x) - want).abs().max()
+    assert got is not None
+    assert (got - want).abs().max() <= max(2 * torchs, 5e-7)
 
 
 CONVOLUTIONS = [  # side, stride, padding

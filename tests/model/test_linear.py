@@ -30,6 +30,14 @@ def either_path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
         pytest.skip("this build of torch has no fused linear layer")
 
 
+@pytest.fixture(params=["native", "oneDNN"])
+def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if request.param == "native":
+        request.getfixturevalue("native")
+    else:
+        monkeypatch.setattr(chain, "_library", lambda: None)
+
+
 SHAPES = [(5, 24), (2, 3, 4, 24)]
 
 
@@ -65,7 +73,7 @@ def gradients(run: Callable[[], Tensor], *wanted: Tensor) -> tuple[Tensor, ...]:
     return torch.autograd.grad(loss, wanted, materialize_grads=True)
 
 
-@pytest.mark.usefixtures("either_path")
+@pytest.mark.usefixtures("either_path", "either_order")
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("bias", [True, False])
 def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) -> None:
@@ -89,6 +97,20 @@ def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) ->
         torch.testing.assert_close(ours(), plain())
         for got, want in zip(gradients(ours, *wanted), gradients(plain, *wanted), strict=True):
             torch.testing.assert_close(got, want)
+
+
+@pytest.mark.usefixtures("either_order")
+@pytest.mark.parametrize("frozen", range(6))
+def test_two_layers_give_gradients_to_what_wants_them(frozen: int) -> None:
+    torch.manual_seed(0)
+    widen, narrow = nn.Linear(24, 40), nn.Linear(40, 24)
+    x, residual = torch.randn(5, 24, requires_grad=True), torch.randn(5, 24, requires_grad=True)
+    everything = [x, residual, *widen.parameters(), *narrow.parameters()]
+    everything.pop(frozen).requires_grad_(False)
+    ours = gradients(lambda: mlp(widen, narrow, x, residual=residual), *everything)
+    plain = gradients(lambda: narrow(F.gelu(widen(x))) + residual, *everything)
+    for got, want in zip(ours, plain, strict=True):
+        torch.testing.assert_close(got, want)
 
 
 def test_a_frozen_weight_gets_no_gradient(layer: nn.Linear) -> None:
@@ -128,14 +150,6 @@ def test_the_layers_run_on_meta(layer: nn.Linear) -> None:
     layer = layer.to("meta")
     assert linear(layer, x, residual=x.new_empty(5, 40)).shape == (5, 40)
     assert mlp(layer, nn.Linear(40, 8, device="meta"), x, residual=x[:, :8]).shape == (5, 8)
-
-
-@pytest.fixture(params=["native", "oneDNN"])
-def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "native":
-        request.getfixturevalue("native")
-    else:
-        monkeypatch.setattr(chain, "_library", lambda: None)
 
 
 @pytest.mark.usefixtures("either_order")

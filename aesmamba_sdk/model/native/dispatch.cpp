@@ -25,6 +25,7 @@ constexpr int64_t WORTH_A_THREAD = 1 << 15;
 constexpr int64_t NORM_WORTH_A_THREAD = 1 << 15, NORM_PIECE = 1 << 14;
 // Floats of a depthwise convolution likewise. Neighbouring lines are read again: many at a time.
 constexpr int64_t DEPTHWISE_WORTH_A_THREAD = 1 << 14, DEPTHWISE_PIECE = 1 << 16;
+constexpr int64_t PACK_WORTH_A_THREAD = 1 << 15;  // floats
 // Multiplications for which a thread is worth waking; floats of the maps of a chain, and rows at
 // most, that it works on at a time: they stay in its second-level cache while all weights pass by.
 constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
@@ -132,6 +133,18 @@ void convolve(void* shared) {
     job.convolve(job.depthwise, first, std::min(first + job.together, lines));
 }
 
+struct PackJob {
+  const Packing& packing;
+  PackFunction pack;
+  int64_t panels;
+  std::atomic<int64_t> next{0};
+};
+
+void pack(void* shared) {
+  PackJob& job = *static_cast<PackJob*>(shared);
+  for (int64_t i; (i = job.next++) < job.panels;) job.pack(job.packing, i);
+}
+
 // A chain shared by the threads that work on it: each takes the next rows until none is left.
 struct ChainJob {
   const Chain& chain;
@@ -155,9 +168,8 @@ struct ChainJob {
     return least(piece * tiles / pieces * kernel.multiplier->rows, chain.rows);
   }
   int64_t most_rows() const { return ceiling(tiles, pieces) * kernel.multiplier->rows; }
-  // Floats that a piece keeps to itself: patches, what is normed, and what lies between the layers.
-  int64_t patch_floats() const { return chain.patches.side ? most_rows() * chain.inner : 0; }
-  int64_t normed_floats() const { return chain.norm.weight ? most_rows() * chain.inner : 0; }
+  // Floats that a piece keeps to itself: its rows, normed or not, and what lies between the layers.
+  int64_t row_floats() const { return most_rows() * chain.inner; }
   int64_t between_floats() const {
     return chain.second.weight ? most_rows() * chain.first.columns : 0;
   }
@@ -184,7 +196,7 @@ void gather(const float* images, const Patches& p, int64_t first, int64_t rows, 
 }
 
 struct Desks {
-  float *patches, *normed, *between;
+  float *rows, *between;
 };
 
 void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
@@ -193,41 +205,43 @@ void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
   const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
   const int64_t columns = second.weight ? second.columns : first.columns;
   const float* residual = c.residual ? c.residual + row * columns : nullptr;
-  const float* x = c.patches.side ? desks.patches : c.x + row * c.inner;
+  const float* x = c.x + row * c.inner;
   float* y = c.y + row * columns;
-  if (c.patches.side) gather(c.x, c.patches, row, rows, desks.patches);
   const auto normalize = [&](int64_t wide, const float* from, const Scale& scale, float* to) {
     const Norm norm{rows, wide, from, scale.weight, scale.bias, to, scale.epsilon, 0, 0};
     job.kernel.normalize(norm, 0, rows);
   };
-  if (c.norm.weight) {
-    normalize(c.inner, x, c.norm, desks.normed);
-    x = desks.normed;
-  }
+  // What is read again and again for each panel is nearer than the map it comes from, in any case.
+  if (c.patches.side)
+    gather(c.x, c.patches, row, rows, desks.rows);
+  else if (c.norm.weight)
+    normalize(c.inner, x, c.norm, desks.rows);
+  else
+    std::copy(x, x + rows * c.inner, desks.rows);
   const Multiplier& m = *job.kernel.multiplier;
   const float* rest = second.weight ? nullptr : residual;
   float* between = second.weight ? desks.between : y;
-  m.run({rows, c.inner, first.columns, x, first.weight, first.bias, rest, between, first.gelu != 0});
+  const float* slope_at = c.slope_at ? c.slope_at + row * columns : nullptr;
+  m.run({rows, c.inner, first.columns, desks.rows, first.weight, first.bias, rest, between, first.gelu != 0,
+         second.weight ? nullptr : slope_at});
   if (second.weight)
     m.run({rows, first.columns, columns, between, second.weight, second.bias, residual, y,
-           second.gelu != 0});
+           second.gelu != 0, slope_at});
   if (c.last_norm.weight) normalize(columns, y, c.last_norm, y);
   if (c.last_gelu) m.gelu(y, rows * columns);
 }
 
 void run_chain(void* shared) {
   ChainJob& job = *static_cast<ChainJob*>(shared);
-  // Each begins at a cache line.
-  const auto whole = [](int64_t floats) { return (floats + 15) / 16 * 16; };
-  const int64_t patches = whole(job.patch_floats()), normed = whole(job.normed_floats());
-  const size_t bytes = (patches + normed + job.between_floats()) * sizeof(float);
+  const int64_t rows = (job.row_floats() + 15) / 16 * 16;  // to the end of a cache line
+  const size_t bytes = (rows + job.between_floats()) * sizeof(float);
   void* memory = ::operator new(bytes, CACHE_LINE, std::nothrow);
   if (!memory) {
     job.out_of_memory = true;
     return;
   }
   float* floats = static_cast<float*>(memory);
-  const Desks desks{floats, floats + patches, floats + patches + normed};
+  const Desks desks{floats, floats + rows};
   for (int64_t i; (i = job.next++) < job.pieces;) run_piece(job, i, desks);
   ::operator delete(memory, CACHE_LINE);
 }
@@ -284,10 +298,18 @@ EXPORT int64_t aesmamba_packed_floats(int64_t columns, int64_t inner, const char
   return (columns + width - 1) / width * width * inner;
 }
 
-// Lay out a dense (columns, inner) weight as this instruction set's products read it.
-EXPORT void aesmamba_pack(const float* weight, int64_t columns, int64_t inner, float* packed,
-                          const char* isa) {
-  supported(isa)->multiplier->pack(weight, columns, inner, packed);
+// Lay out a weight as this instruction set's products read it. `parallel` may be null.
+EXPORT void aesmamba_pack(const Packing* packing, const char* isa, int threads,
+                          Parallel parallel) {
+  const Multiplier& multiplier = *supported(isa)->multiplier;
+  const int64_t panels = (packing->columns + multiplier.columns - 1) / multiplier.columns;
+  PackJob job{*packing, multiplier.pack, panels};
+  const int64_t useful = packing->columns * packing->inner / PACK_WORTH_A_THREAD;
+  threads = int(std::min({int64_t(threads), useful, panels}));
+  if (parallel && threads > 1)
+    parallel(pack, &job, unsigned(threads), 0);
+  else
+    pack(&job);
 }
 
 // Run a chain; 0: done, 1: out of memory, the result is incomplete. `parallel` may be null.

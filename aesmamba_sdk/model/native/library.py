@@ -112,6 +112,19 @@ class Chain(ctypes.Structure):
         ("last_norm", Scale),
         ("y", ctypes.c_void_p),
         ("last_gelu", ctypes.c_int32),
+        ("slope_at", ctypes.c_void_p),
+    ]
+
+
+class Packing(ctypes.Structure):
+    """``struct Packing`` of ``product.h``, field by field."""
+
+    _fields_: ClassVar = [
+        ("columns", ctypes.c_int64),
+        ("inner", ctypes.c_int64),
+        ("weight", ctypes.c_void_p),
+        ("packed", ctypes.c_void_p),
+        ("transposed", ctypes.c_int32),
     ]
 
 
@@ -154,11 +167,10 @@ class NativeLibrary:
         f.aesmamba_packed_floats.restype = ctypes.c_int64
         f.aesmamba_packed_floats.argtypes = [ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p]
         f.aesmamba_pack.argtypes = [
-            ctypes.c_void_p,
-            ctypes.c_int64,
-            ctypes.c_int64,
-            ctypes.c_void_p,
+            ctypes.POINTER(Packing),
             ctypes.c_char_p,
+            ctypes.c_int,
+            ctypes.c_void_p,
         ]
         f.aesmamba_chain.argtypes = [
             ctypes.POINTER(Chain),
@@ -219,14 +231,18 @@ class NativeLibrary:
         threads = torch.get_num_threads()
         self._functions.aesmamba_depthwise(convolution, isa.encode(), threads, _torch_parallel())
 
-    def pack(self, weight: Tensor, isa: str) -> Tensor:
-        """A dense float32 weight, (columns, inner), as :meth:`chain` reads it."""
-        columns, inner = weight.shape
+    def pack(self, weight: Tensor, isa: str, *, transposed: bool = False) -> Tensor:
+        """A dense float32 weight, (columns, inner), as :meth:`chain` reads it.
+
+        Args:
+            transposed: the weight is (inner, columns).
+        """
+        columns, inner = reversed(weight.shape) if transposed else weight.shape
         floats = self._functions.aesmamba_packed_floats(columns, inner, isa.encode())
         packed = torch.empty(floats)
-        self._functions.aesmamba_pack(
-            weight.data_ptr(), columns, inner, packed.data_ptr(), isa.encode()
-        )
+        packing = Packing(columns, inner, weight.data_ptr(), packed.data_ptr(), transposed)
+        threads = torch.get_num_threads()
+        self._functions.aesmamba_pack(packing, isa.encode(), threads, _torch_parallel())
         return packed
 
     def chain(self, chain: Chain, isa: str) -> None:

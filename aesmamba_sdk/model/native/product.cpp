@@ -19,17 +19,17 @@ constexpr int ROWS = 6, VECTORS = 2;
 constexpr int PANEL = VECTORS * W;
 // Inner indices of a block: its part of a panel comes from the second-level cache, where the part
 // of x that a thread works on stays, too.
-constexpr int64_t BLOCK = 256;
+constexpr int64_t BLOCK = 192;
 constexpr int64_t STEP = 16, LINE = 16;  // inner indices between prefetches; floats of a cache line
 
 ALWAYS_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// x Phi(x). Phi(x) - 1/2 is x times a polynomial of x^2, minimax on |x| <= 5.5 with an error of
-// 4e-8; below, x is taken to be -5.5, where the product is 1e-7.
-ALWAYS_INLINE Vec gelu(Vec x) {
-  const float end = 5.5f;
-  const Vec low = at_least(x, -end), z = at_most(low, end);
-  const Vec t = z * z * (2.f / (end * end)) - 1.f;
+// Where Phi, the normal distribution, is told: beyond, it is 0 or 1 to all digits that matter.
+constexpr float END = 5.5f;
+
+// Phi(z) for |z| <= END: 1/2 and z times a polynomial of z^2, minimax, with an error of 4e-8.
+ALWAYS_INLINE Vec phi(Vec z) {
+  const Vec t = z * z * (2.f / (END * END)) - 1.f;
   Vec p = t * 5.38081184e-4f - 1.36883074e-3f;
   p = p * t + 1.02383435e-3f;
   p = p * t - 1.22939681e-3f;
@@ -44,7 +44,19 @@ ALWAYS_INLINE Vec gelu(Vec x) {
   p = p * t + 4.77369893e-2f;
   p = p * t - 6.41724765e-2f;
   p = p * t + 1.28551945e-1f;
-  return low * (p * z + 0.5f);
+  return p * z + 0.5f;
+}
+
+// x Phi(x); below -END, where the product is 1e-7, as at -END.
+ALWAYS_INLINE Vec gelu(Vec x) {
+  const Vec low = at_least(x, -END);
+  return low * phi(at_most(low, END));
+}
+
+// Its derivative, Phi(x) + x times the normal density.
+ALWAYS_INLINE Vec gelu_slope(Vec x) {
+  const Vec density = exp2(x * x * (-0.5f * LOG2_E)) * 0.398942280f;
+  return phi(at_most(at_least(x, -END), END)) + x * density;
 }
 
 // Some rows and columns of the result, the inner indices from `first` on.
@@ -81,6 +93,31 @@ ALWAYS_INLINE void add_products(Vec (&sum)[M][V], const float* x, int64_t inner,
   }
 }
 
+// Call the tile's part of an array like y into the cache, before it is needed.
+template <int M, int V>
+ALWAYS_INLINE void call_for_tile(const float* array, const Product& p, const Place& at) {
+  const float* start = array + at.row * p.columns + at.column;
+  for (int i = 0; i < M; i++) UNROLL
+    for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(start + i * p.columns + v, 0, 3);
+}
+
+// From the first-level cache: unrolled over all of a tile it would be ten times the code.
+template <int V>
+void finish(const Product& p, const Place& at, int rows) {
+  float* y = p.y + at.row * p.columns + at.column;
+  const float* slope_at = p.slope_at ? p.slope_at + at.row * p.columns + at.column : nullptr;
+  for (int i = 0; i < rows; i++, y += p.columns) {
+    UNROLL for (int v = 0; v < V; v++) {
+      const Vec value = load_columns<V>(y, v, at.tail);
+      if (p.gelu)
+        store_columns<V>(y, gelu(value), v, at.tail);
+      else
+        store_columns<V>(y, value * gelu_slope(load_columns<V>(slope_at, v, at.tail)), v, at.tail);
+    }
+    if (slope_at) slope_at += p.columns;
+  }
+}
+
 // A tile of M rows and V vectors; `panel` starts at the first of the inner indices.
 template <int M, int V>
 void tile(const Product& p, const Place& at, const float* panel) {
@@ -89,6 +126,9 @@ void tile(const Product& p, const Place& at, const float* panel) {
   const int64_t inner = p.inner, columns = p.columns, count = at.count;
   const int tail = at.tail;
   const float* ahead = at.ahead;
+  const bool last = at.first + count == inner;
+  if (last && p.residual) call_for_tile<M, V>(p.residual, p, at);
+  if (last && p.slope_at) call_for_tile<M, V>(p.slope_at, p, at);
   Vec sum[M][V] = {};
   int64_t k = 0;
   for (; k + STEP <= count; k += STEP) {
@@ -99,7 +139,6 @@ void tile(const Product& p, const Place& at, const float* panel) {
   if (at.first) UNROLL
     for (int i = 0; i < M; i++) UNROLL
       for (int v = 0; v < V; v++) sum[i][v] += load_columns<V>(y + i * columns, v, tail);
-  const bool last = at.first + count == inner;
   if (last && p.bias) UNROLL
     for (int v = 0; v < V; v++) {
       const Vec bias = load_columns<V>(p.bias + at.column, v, tail);
@@ -112,13 +151,7 @@ void tile(const Product& p, const Place& at, const float* panel) {
   }
   UNROLL for (int i = 0; i < M; i++) UNROLL
     for (int v = 0; v < V; v++) store_columns<V>(y + i * columns, sum[i][v], v, tail);
-  if (!last || !p.gelu) return;
-  // From the first-level cache: unrolled over all of the tile it would be ten times the code.
-  for (int i = 0; i < M; i++) UNROLL
-    for (int v = 0; v < V; v++) {
-      float* row = y + i * columns;
-      store_columns<V>(row, gelu(load_columns<V>(row, v, tail)), v, tail);
-    }
+  if (last && (p.gelu || p.slope_at)) finish<V>(p, at, M);
 }
 
 template <int M, int V>
@@ -162,13 +195,26 @@ void gelu_all(float* x, int64_t floats) {
   if (i < floats) store_some(x + i, gelu(load_some(x + i, int(floats - i))), int(floats - i));
 }
 
-// Panel by panel, one inner index after the other; zeros up to a whole vector.
-void pack(const float* weight, int64_t columns, int64_t inner, float* packed) {
-  for (int64_t first = 0; first < columns; first += PANEL) {
-    const int64_t wide = (least(PANEL, columns - first) + W - 1) / W * W;
-    for (int64_t k = 0; k < inner; k++)
-      for (int64_t c = first; c < first + wide; c++)
-        *packed++ = c < columns ? weight[c * inner + k] : 0.f;
+// Panel by panel, one inner index after the other; zeros up to a whole vector. A transposed weight
+// is (inner, columns).
+void pack(const Packing& p, int64_t panel) {
+  const int64_t first = panel * PANEL, columns = least(PANEL, p.columns - first);
+  const int64_t wide = (columns + W - 1) / W * W;
+  float* out = p.packed + first * p.inner;
+  if (p.transposed) {
+    for (int64_t k = 0; k < p.inner; k++, out += wide) {
+      const float* row = p.weight + k * p.columns + first;
+      for (int64_t c = 0; c < wide; c++) out[c] = c < columns ? row[c] : 0.f;
+    }
+    return;
+  }
+  // A few lines of `out` at a time: each is written to once for every column.
+  for (int64_t k = 0; k < p.inner; k += STEP, out += STEP * wide) {
+    const int64_t count = least(STEP, p.inner - k);
+    for (int64_t c = 0; c < wide; c++) {
+      const float* row = p.weight + (first + c) * p.inner + k;
+      for (int64_t i = 0; i < count; i++) out[i * wide + c] = c < columns ? row[i] : 0.f;
+    }
   }
 }
 
@@ -178,4 +224,4 @@ void pack(const float* weight, int64_t columns, int64_t inner, float* packed) {
 #define TABLE(name) JOIN(multiplier_, name)
 
 extern "C" const Multiplier TABLE(SCAN_ISA);
-extern "C" const Multiplier TABLE(SCAN_ISA) = {ROWS, run, gelu_all, pack};
+extern "C" const Multiplier TABLE(SCAN_ISA) = {ROWS, PANEL, run, gelu_all, pack};

@@ -26,8 +26,9 @@ struct Patches {
   int64_t side, stride, padding, down, across;  // the latter two: how many of an image
 };
 
-// y = gelu(last_norm(residual + second(first(norm(x))))), where all but first may be missing.
-// Arrays are dense; between the parts nothing leaves the cache.
+// y = gelu(last_norm(residual + second(first(norm(x))))), where all but first may be missing, and
+// patches take the place of the first norm. Arrays are dense; between the parts nothing leaves the
+// cache.
 struct Chain {
   int64_t rows, inner;
   const float* x;  // (rows, inner), or images
@@ -36,25 +37,36 @@ struct Chain {
   Layer first, second;
   const float* residual;  // (rows, columns), or null
   Scale last_norm;
-  float* y;            // (rows, columns)
-  int32_t last_gelu;  // 0 or 1
+  float* y;               // (rows, columns)
+  int32_t last_gelu;     // 0 or 1
+  const float* slope_at;  // (rows, columns), or null: the result, a gradient, times GELU's slope there
 };
 
-// One product of a chain, of some rows: y = x weight^T + bias, GELU of it, + residual.
+// One product of a chain, of some rows: x weight^T + bias + residual, its GELU or its product with
+// the slope of GELU at other numbers.
 struct Product {
   int64_t rows, inner, columns;
   const float *x, *weight, *bias, *residual;
   float* y;
   bool gelu;
+  const float* slope_at;
+};
+
+// A dense weight, (columns, inner), or transposed (inner, columns), laid out for products.
+struct Packing {
+  int64_t columns, inner;
+  const float* weight;
+  float* packed;
+  int32_t transposed;
 };
 
 typedef void (*ProductFunction)(const Product&);
 typedef void (*GeluFunction)(float* x, int64_t floats);
-typedef void (*PackFunction)(const float* weight, int64_t columns, int64_t inner, float* packed);
+typedef void (*PackFunction)(const Packing&, int64_t panel);
 
 // How an instruction set multiplies.
 struct Multiplier {
-  int rows;  // of the tile that registers hold
+  int rows, columns;  // of the tile that registers hold; a panel has as many columns
   ProductFunction run;
   GeluFunction gelu;  // in place
   PackFunction pack;
