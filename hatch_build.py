@@ -1,7 +1,7 @@
 """Compile the native library while the package is built, where a C++ compiler is there.
 
-The wheel then fits one platform. Without a compiler it is pure Python, and torch scans and
-normalises: a missing or failing compiler never fails an installation.
+The wheel then fits one platform. Without a compiler it is pure Python, and torch computes what the
+library would: a missing or failing compiler never fails an installation.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ def plain_products(product: Product, batch: int) -> dict[str, Call]:
         calls["oneDNN"] = lambda: linear(x, packed, None, "none", [], "")
     with torch.inference_mode(False):
         native = torch.randn(product.columns, product.inner)
-    if chain.pack(native):
+    if chain.pack(native) and chain.project(x, native) is not None:
         calls["native"] = lambda: chain.project(x, native)
     return calls
 

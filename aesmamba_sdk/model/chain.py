@@ -2,9 +2,10 @@
 
 A few rows go through all of it while they are in a core's second-level cache: what lies between
 the parts, four times as wide as the map itself in a tiny VMamba, is never written to memory. In
-inference on a CPU with AVX-512 or AVX2, in float32, with packed weights; a row's result is the same
-to the last bit in any company. Elsewhere the parts run one by one, see
-:mod:`~aesmamba_sdk.model.linear`.
+inference, in float32, on a CPU with AVX-512 or AVX2 and an OpenMP that torch shares, with packed
+weights; a row's result is the same to the last bit in any company. Elsewhere the parts run one by
+one, see :mod:`~aesmamba_sdk.model.linear`. In training the library computes the gradient of what a
+layer reads.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from aesmamba_sdk.model.native.library import (
     NativeLibrary,
     Patches,
     Scale,
+    shares_threads,
     usable_library,
 )
 from aesmamba_sdk.model.norm import is_plain_norm
-from aesmamba_sdk.model.onednn import can_read
+from aesmamba_sdk.model.onednn import can_read, serves
 
 # Where its products are as fast as oneDNN's or faster. On ARM others know the machine better.
 _INSTRUCTION_SETS = ("avx512", "avx2")
@@ -46,7 +48,7 @@ def pack(weight: Tensor) -> bool:
     Args:
         weight: (..., inner) of a linear layer, or (channels out, in, height, width).
     """
-    if (library := _library()) is None:
+    if not serves(weight) or weight.is_inference() or (library := serving_library()) is None:
         return False
     order = library.instruction_set()
     rows = weight.detach()
@@ -57,7 +59,7 @@ def pack(weight: Tensor) -> bool:
 
 def run(x: Tensor, links: Links) -> Tensor | None:
     """The result, (..., columns) of (..., inner); ``None`` where the library does not serve."""
-    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
+    if torch.is_grad_enabled() or not can_read(x) or (library := serving_library()) is None:
         return None
     isa = library.instruction_set()
     first = _linear(links.first, isa, x.shape[-1])
@@ -69,12 +71,12 @@ def run(x: Tensor, links: Links) -> Tensor | None:
         second = _linear(links.second, isa, columns)
         if second is None:
             return None
-        chain.first.gelu, chain.second, columns = True, second, second.columns
+        chain.second, columns = second, second.columns
     if links.norm is not None:
         if not is_plain_norm(links.norm, x.shape[-1]):
             return None
         chain.norm = _scale(links.norm)
-    y = torch.empty(*x.shape[:-1], columns)
+    y = x.new_empty(*x.shape[:-1], columns)
     if links.residual is not None:
         if not can_read(links.residual) or links.residual.shape != y.shape:
             return None
@@ -86,14 +88,14 @@ def run(x: Tensor, links: Links) -> Tensor | None:
 
 def project(x: Tensor, weight: Tensor) -> Tensor | None:
     """(..., inner) to the product with a packed weight's rows; ``None`` as above."""
-    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
+    if torch.is_grad_enabled() or not can_read(x) or (library := serving_library()) is None:
         return None
     isa, inner = library.instruction_set(), weight.shape[-1]
     copy = packed.find(weight, isa)
     if copy is None or x.shape[-1] != inner:
         return None
     layer = Layer(weight.numel() // inner, copy.data_ptr())
-    y = torch.empty(*x.shape[:-1], layer.columns)
+    y = x.new_empty(*x.shape[:-1], layer.columns)
     chain = Chain(rows=x.numel() // inner, inner=inner, x=x.data_ptr(), first=layer, y=y.data_ptr())
     library.chain(chain, isa)
     return y
@@ -102,18 +104,18 @@ def project(x: Tensor, weight: Tensor) -> Tensor | None:
 def gradient(dy: Tensor, weight: Tensor, slope_at: Tensor | None = None) -> Tensor | None:
     """Of the input of a linear layer, (..., inner), by that of its output, (..., columns).
 
-    The weight is packed for the occasion, which as a transposed one it is as fast as it is copied.
+    The weight is packed for the occasion: read by its columns, it is as fast as a copy.
 
     Args:
         weight: (columns, inner) of the layer.
         slope_at: (..., inner), what GELU made the input of: the gradient of that.
     """
     others = (dy, weight) if slope_at is None else (dy, weight, slope_at)
-    if not all(map(can_read, others)) or (library := _library()) is None:
+    if not all(map(can_read, others)) or (library := serving_library()) is None:
         return None
     isa, (columns, inner) = library.instruction_set(), weight.shape
     copy = library.pack(weight, isa, transposed=True)
-    dx = torch.empty(*dy.shape[:-1], inner)
+    dx = dy.new_empty(*dy.shape[:-1], inner)
     chain = Chain(
         rows=dy.numel() // columns,
         inner=columns,
@@ -132,7 +134,7 @@ def convolve(
 ) -> Tensor | None:
     """``GELU(norm(layer(x)))``, (B, h, w, channels) of (B, H, W, channels in), without what is
     not asked for; ``None`` where the library does not serve."""
-    if torch.is_grad_enabled() or not can_read(x) or (library := _library()) is None:
+    if torch.is_grad_enabled() or not can_read(x) or (library := serving_library()) is None:
         return None
     isa, channels = library.instruction_set(), layer.out_channels
     weight = _weights(layer, isa)
@@ -145,7 +147,7 @@ def convolve(
     down, across = ((n + 2 * padding - side) // stride + 1 for n in (height, width))
     if min(down, across) < 1:
         return None
-    y = torch.empty(batch, down, across, channels)
+    y = x.new_empty(batch, down, across, channels)
     chain = Chain(
         rows=batch * down * across,
         inner=side**2 * layer.in_channels,
@@ -163,7 +165,7 @@ def convolve(
 
 def chain_report() -> str | None:
     """What multiplies in inference on the CPU, in words; ``None`` where it is not the library."""
-    return "native" if _library() is not None else None
+    return "native" if serving_library() is not None else None
 
 
 def _linear(layer: nn.Module, isa: str, inner: int) -> Layer | None:
@@ -178,7 +180,9 @@ def _weights(layer: nn.Linear | nn.Conv2d, isa: str) -> Layer | None:
     if weight is None or (bias is not None and not can_read(bias)):
         return None
     columns = layer.weight.shape[0]
-    return Layer(columns, weight.data_ptr(), None if bias is None else bias.data_ptr())
+    found = Layer(columns, weight.data_ptr(), None if bias is None else bias.data_ptr())
+    found.kept = weight  # another thread may drop the copy meanwhile
+    return found
 
 
 def _square(layer: nn.Conv2d) -> tuple[tuple[int, int, int], bool]:
@@ -187,7 +191,7 @@ def _square(layer: nn.Conv2d) -> tuple[tuple[int, int, int], bool]:
     plain = (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
     if not plain or isinstance(padding, str):
         return (side, stride[0], 0), False
-    fits = side == other and stride[0] == stride[1] and padding[0] == padding[1]
+    fits = side == other and stride[0] == stride[1] and padding[0] == padding[1] <= side
     return (side, stride[0], padding[0]), fits
 
 
@@ -196,8 +200,9 @@ def _scale(norm: nn.Module) -> Scale:
     return Scale(norm.weight.data_ptr(), norm.bias.data_ptr(), norm.eps)
 
 
-def _library() -> NativeLibrary | None:
-    """The library, where it offers an instruction set that is worth it."""
+def serving_library() -> NativeLibrary | None:
+    """The library, where it has an instruction set that is worth it and all threads to run on."""
     library = usable_library()
-    serving = library is not None and library.instruction_set() in _INSTRUCTION_SETS
-    return library if serving else None
+    if library is None or library.instruction_set() not in _INSTRUCTION_SETS:
+        return None
+    return library if shares_threads() else None

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model import chain, packed
-from aesmamba_sdk.model.native.library import Depthwise, usable_library
+from aesmamba_sdk.model.native.library import Depthwise
 from aesmamba_sdk.model.norm import layer_norm
 from aesmamba_sdk.model.onednn import can_read, proven, serves
 
@@ -62,7 +62,7 @@ def _depthwise(layer: nn.Conv2d, x: Tensor) -> Tensor | None:
     """SiLU of ``layer(x)`` by the native library; ``None`` where it does not serve."""
     if torch.is_grad_enabled() or type(layer) is not nn.Conv2d or not can_read(x):
         return None
-    weight, library = packed.find(layer.weight, _PIXEL_BY_PIXEL), usable_library()
+    weight, library = packed.find(layer.weight, _PIXEL_BY_PIXEL), chain.serving_library()
     if weight is None or library is None or x.shape[-1] != layer.in_channels:
         return None
     bias = layer.bias

@@ -173,13 +173,15 @@ class _Mlp(torch.autograd.Function):
     def backward(ctx: Any, dy: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, hidden, active, narrow = ctx.saved_tensors
         dy, wanted = dy.contiguous(), ctx.needs_input_grad
+        narrowed = _weight_gradients(dy, active, wanted[3:5])
+        rest = *narrowed, dy if wanted[5] else None
+        if not any(wanted[:3]):
+            return None, None, None, *rest
         dhidden = chain.gradient(dy, narrow, hidden)
         if dhidden is None:
             dhidden = torch.ops.aten.gelu_backward(_gradient(dy, narrow), hidden)
         dx = _gradient(dhidden, weight) if wanted[0] else None
-        widened = _weight_gradients(dhidden, x, wanted[1:3])
-        narrowed = _weight_gradients(dy, active, wanted[3:5])
-        return dx, *widened, *narrowed, dy if wanted[5] else None
+        return dx, *_weight_gradients(dhidden, x, wanted[1:3]), *rest
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | None) -> Tensor:

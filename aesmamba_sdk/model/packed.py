@@ -1,4 +1,4 @@
-"""Copies of weights in the order in which a matrix product reads them, as long as they are true.
+"""Copies of weights in the order in which something reads them, as long as they are true.
 
 For networks that only score from now on: weights take twice the memory. A copy is dropped when
 torch notices that the weight has changed; it does not notice writes through ``.data``.
@@ -6,28 +6,42 @@ torch notices that the weight has changed; it does not notice writes through ``.
 
 from __future__ import annotations
 
-from torch import Tensor
+from dataclasses import dataclass
+
+from torch import Tensor, UntypedStorage
 from torch.utils.weak import WeakTensorKeyDictionary
 
-_copies = WeakTensorKeyDictionary()  # weight to order, state and copy
+
+@dataclass(frozen=True)
+class _Copy:
+    """A weight in some order.
+
+    Attributes:
+        memory: the weight's: while it is held, no other weight takes its address.
+    """
+
+    order: str
+    copy: Tensor
+    version: int
+    address: int
+    memory: UntypedStorage
+
+
+_copies = WeakTensorKeyDictionary()  # weight to its copy
 
 
 def keep(weight: Tensor, order: str, copy: Tensor) -> None:
     """Keep ``copy``, the weight in that order, instead of any other."""
-    _copies[weight] = order, _state(weight), copy
+    memory = weight.untyped_storage()
+    _copies[weight] = _Copy(order, copy, weight._version, weight.data_ptr(), memory)
 
 
 def find(weight: Tensor, order: str) -> Tensor | None:
     """The weight's copy in that order; ``None`` without one, or when it is out of date."""
-    if weight not in _copies:
+    kept: _Copy | None = _copies.get(weight)
+    if kept is None:
         return None
-    kept, state, copy = _copies[weight]
-    if state != _state(weight):
-        del _copies[weight]
+    if (kept.version, kept.address) != (weight._version, weight.data_ptr()):
+        _copies.pop(weight, None)
         return None
-    return copy if kept == order else None
-
-
-def _state(weight: Tensor) -> tuple[int, int]:
-    """What changes when the weight is written to, or moved."""
-    return weight._version, weight.data_ptr()
+    return kept.copy if kept.order == order else None

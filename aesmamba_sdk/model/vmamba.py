@@ -19,6 +19,7 @@ from aesmamba_sdk.model.config import VMambaConfig
 from aesmamba_sdk.model.convolution import convolve, convolve_silu
 from aesmamba_sdk.model.linear import linear, mlp, project
 from aesmamba_sdk.model.norm import layer_norm
+from aesmamba_sdk.model.onednn import serves
 from aesmamba_sdk.model.selective_scan import DIRECTIONS, cross_selective_scan
 
 # In inference on a CPU, photos go through a stage a few at a time, what leads into it included, so
@@ -200,9 +201,11 @@ class SS2D(nn.Module):
             (height, width),
         )
         y = y.to(self.out_norm.weight.dtype).unflatten(1, (height, width))
-        if gate is None:
+        if gate is None and y.dtype == x.dtype:
             return linear(self.out_proj, y, norm=self.out_norm, residual=residual, in_place=True)
-        y = layer_norm(self.out_norm, y, in_place=True) * F.silu(gate)
+        y = layer_norm(self.out_norm, y, multiplied=gate is None, in_place=True)
+        if gate is not None:
+            y = y * F.silu(gate)
         return linear(self.out_proj, y.to(x.dtype), residual=residual)
 
     def pack(self) -> None:
@@ -212,8 +215,11 @@ class SS2D(nn.Module):
 
     def _decay(self) -> Tensor:
         """A, (directions, inner, states), at least in float32."""
-        kept = None if torch.is_grad_enabled() else packed.find(self.A_log, "A")
-        return -torch.exp(_widened(self.A_log)) if kept is None else kept
+        if not torch.is_grad_enabled() and serves(self.A_log):
+            kept = packed.find(self.A_log, "A")
+            if kept is not None:
+                return kept
+        return -torch.exp(_widened(self.A_log))
 
 
 class DropPath(nn.Module):

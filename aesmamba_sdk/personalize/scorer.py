@@ -116,6 +116,7 @@ class PersonalScorer:
 
 def _network(folder: Path, backbone: Backbone, record: PersonalRecord) -> PersonalNetwork:
     """A copy of the shared model with the person's adapter or changes in its weights."""
+    from aesmamba_sdk.model.pack import pack
     from aesmamba_sdk.personalize.network import PersonalNetwork
 
     network = PersonalNetwork(backbone.model, *load_text(folder), record.reach)
@@ -124,4 +125,6 @@ def _network(folder: Path, backbone: Backbone, record: PersonalRecord) -> Person
     else:
         adapter = load_adapter(folder)
         network.merge(adapter.weights, adapter.scaling)
+    if network.encoder is not None:
+        pack(network.encoder)
     return network.eval()

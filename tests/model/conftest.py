@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from aesmamba_sdk.model import chain
 from aesmamba_sdk.model.native import build, library
 from aesmamba_sdk.model.selective_scan import use_engine
 
@@ -40,3 +41,9 @@ def isa(
     monkeypatch.setenv(library.ISA_VARIABLE, request.param)
     name: str = request.param
     return name
+
+
+@pytest.fixture
+def every_instruction_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's products and convolutions serve even where others are as fast."""
+    monkeypatch.setattr(chain, "_INSTRUCTION_SETS", library.INSTRUCTION_SETS)

@@ -26,9 +26,7 @@ SHAPES = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _every_instruction_set_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_INSTRUCTION_SETS", library.INSTRUCTION_SETS)
+pytestmark = pytest.mark.usefixtures("every_instruction_set")
 
 
 def a_layer(inner: int, columns: int, bias: bool = True) -> nn.Linear:
@@ -84,7 +82,8 @@ def error(x: Tensor, links: Links) -> float:
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize(("rows", "inner", "columns"), SHAPES)
 def test_one_layer_equals_its_definition(rows: int, inner: int, columns: int) -> None:
-    x, layer = torch.randn(rows, inner), a_layer(inner, columns)
+    layer = a_layer(inner, columns)
+    x = torch.randn(rows, inner)
     residual = torch.randn(rows, columns)
     assert error(x, Links(layer)) < 1e-6
     assert error(x, Links(layer, residual=residual)) < 1e-6
@@ -94,7 +93,8 @@ def test_one_layer_equals_its_definition(rows: int, inner: int, columns: int) ->
 @pytest.mark.usefixtures("isa")
 @pytest.mark.parametrize(("rows", "inner", "hidden"), SHAPES)
 def test_two_layers_equal_their_definition(rows: int, inner: int, hidden: int) -> None:
-    x, widen, narrow = torch.randn(rows, inner), a_layer(inner, hidden), a_layer(hidden, inner)
+    widen, narrow = a_layer(inner, hidden), a_layer(hidden, inner)
+    x = torch.randn(rows, inner)
     assert error(x, Links(widen, narrow)) < 1e-6
     assert error(x, Links(widen, narrow, a_norm(inner), residual=x)) < 1e-6
     other = a_layer(hidden, inner + 3, bias=False)
@@ -148,7 +148,7 @@ def test_the_gradient_of_a_layers_input_equals_its_definition(
     (wanted,) = torch.autograd.grad(F.gelu(through), through, wanted)
     got = gradient(dy, weight, x)
     assert got is not None
-    assert (got - wanted).abs().max() <= 1e-6 * wanted.abs().max()
+    assert (got - wanted).abs().max() <= bound
 
 
 @pytest.mark.usefixtures("isa")
@@ -213,6 +213,7 @@ def test_convolutions_of_another_kind_are_left_to_others() -> None:
         {"kernel_size": 3, "dilation": 2},
         {"kernel_size": 3, "padding": 1, "padding_mode": "reflect"},
         {"kernel_size": 9},  # more than there is to see
+        {"kernel_size": 1, "padding": 2},  # patches of nothing but zeros
     ]
     for kind in kinds:
         layer = nn.Conv2d(4, 8, **kind)  # type: ignore[arg-type]
@@ -274,7 +275,7 @@ def test_nothing_beyond_the_result_is_written(
     memory = torch.full(((rows + 2) * columns,), 7.0)
     y = memory[columns:-columns]
     packed = native.pack(layer.weight.detach(), isa)
-    first = library.Layer(columns, packed.data_ptr(), layer.bias.data_ptr(), False)
+    first = library.Layer(columns, packed.data_ptr(), layer.bias.data_ptr())
     native.chain(
         library.Chain(rows=rows, inner=inner, x=x.data_ptr(), first=first, y=y.data_ptr()), isa
     )
@@ -327,6 +328,44 @@ def test_a_weight_that_changed_is_not_read_from_its_copy() -> None:
     with torch.no_grad():
         layer.weight.mul_(2)
         assert run(x, Links(layer)) is None
+
+
+@pytest.mark.usefixtures("native")
+def test_what_others_made_the_default_type_and_device_is_no_matter() -> None:
+    layer, x = a_layer(24, 40), torch.randn(5, 24)
+    dy, weight = torch.randn(5, 40), layer.weight.detach()
+    wide, fit = torch.get_default_dtype(), torch.bfloat16
+    want, dx = result(x, Links(layer)), gradient(dy, weight)
+    assert dx is not None
+    torch.set_default_dtype(fit)
+    try:
+        with torch.device("meta"):
+            assert pack(layer.weight)
+            assert torch.equal(result(x, Links(layer)), want)
+            again = gradient(dy, weight)
+    finally:
+        torch.set_default_dtype(wide)
+    assert again is not None
+    assert torch.equal(again, dx)
+
+
+@pytest.mark.usefixtures("native")
+def test_only_what_the_library_can_read_is_packed() -> None:
+    assert not pack(torch.randn(3, 4).double())
+    assert not pack(torch.empty(3, 4, device="meta"))
+    with torch.inference_mode():
+        assert not pack(torch.randn(3, 4))
+
+
+@pytest.mark.usefixtures("native")
+def test_with_threads_that_it_cannot_share_others_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, x = a_layer(24, 40), torch.randn(5, 24)
+    monkeypatch.setattr(library, "_torch_parallel", lambda: None)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 4)
+    with torch.inference_mode():
+        assert run(x, Links(layer)) is None
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        assert run(x, Links(layer)) is not None
 
 
 @pytest.mark.usefixtures("native")

@@ -62,7 +62,7 @@ def test_other_types_and_layers_go_the_usual_way() -> None:
     assert wide.dtype == torch.float64
 
 
-@pytest.mark.usefixtures("isa")
+@pytest.mark.usefixtures("isa", "every_instruction_set")
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (2, 3), (3, 6), (7, 5), (4, 14)])
 @pytest.mark.parametrize("channels", [2, 5, 16, 24, 48, 100])
 def test_packed_every_size_is_as_exact(size: tuple[int, int], channels: int) -> None:
@@ -76,17 +76,21 @@ def test_packed_every_size_is_as_exact(size: tuple[int, int], channels: int) -> 
             torch.testing.assert_close(convolve_silu(layer, x).double(), want, rtol=1e-6, atol=2e-6)
 
 
-@pytest.mark.usefixtures("isa")
+@pytest.mark.usefixtures("isa", "every_instruction_set")
 def test_silu_of_extremes_is_no_surprise() -> None:
     layer, _ = layer_and_photo(16, bias=False)
     nn.init.zeros_(layer.weight)
     with torch.no_grad():
         layer.weight[:, :, 1, 1] = 1
     pack(layer)
-    values = torch.tensor([-1e30, -200, -88, -20, -1e-30, 0, 1e-30, 20, 88, 200, 1e30, torch.nan])
+    values = torch.tensor(
+        [-1e38, -1e30, -200, -88, -20, -1e-30, 0, 1e-30, 20, 88, 200, 1e30, torch.nan]
+    )
     with torch.inference_mode():
         y = convolve_silu(layer, values[:, None, None, None].expand(-1, 1, 1, 16).contiguous())
+        lowest = convolve_silu(layer, torch.full((1, 1, 1, 16), -torch.inf))
     torch.testing.assert_close(y[:, 0, 0, 3], F.silu(values), equal_nan=True, rtol=1e-6, atol=1e-7)
+    assert lowest.abs().max() < 1e-30
 
 
 @pytest.mark.usefixtures("native")

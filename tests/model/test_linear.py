@@ -35,7 +35,7 @@ def either_order(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
     if request.param == "native":
         request.getfixturevalue("native")
     else:
-        monkeypatch.setattr(chain, "_library", lambda: None)
+        monkeypatch.setattr(chain, "serving_library", lambda: None)
 
 
 SHAPES = [(5, 24), (2, 3, 4, 24)]

@@ -42,7 +42,7 @@ def test_inference_says_what_training_would(config):
     torch.testing.assert_close(model(images).detach(), fused)
 
 
-@pytest.mark.usefixtures("isa")
+@pytest.mark.usefixtures("isa", "every_instruction_set")
 @CONFIGS
 def test_packed_it_says_the_same_of_a_photo_in_any_company(config):
     model, images = encoder(config), torch.randn(5, 3, 40, 48)
@@ -70,6 +70,13 @@ def test_packed_it_follows_its_weights():
     with torch.inference_mode():
         torch.testing.assert_close(model(images), want(images))
         assert not torch.allclose(model(images), before)
+
+
+def test_norms_may_be_of_another_type_than_products():
+    block = encoder(SMALL).stages[0][0].ss2d.bfloat16()
+    block.out_norm.float()
+    with torch.inference_mode():
+        assert block(torch.randn(1, 4, 4, 12).bfloat16()).dtype == torch.bfloat16
 
 
 @CONFIGS

@@ -8,8 +8,11 @@ namespace {
 constexpr int SIDE = 3;
 constexpr int TOGETHER = 4;  // pixels of a line that share the reading of weights and neighbours
 
-// z / (1 + exp(-z)).
-ALWAYS_INLINE Vec silu(Vec z) { return z * reciprocal(1.f + exp2(z * -LOG2_E)); }
+// z / (1 + exp(-z)); below -87, where it is 1e-36, as there.
+ALWAYS_INLINE Vec silu(Vec z) {
+  const Vec low = at_least(z, -87.f);
+  return low * reciprocal(1.f + exp2(low * -LOG2_E));
+}
 
 // Where a pixel of the result and its upper left neighbour are, and how far it is from each pixel
 // to the next, and to the one below.

@@ -27,7 +27,8 @@ constexpr int64_t NORM_WORTH_A_THREAD = 1 << 15, NORM_PIECE = 1 << 14;
 constexpr int64_t DEPTHWISE_WORTH_A_THREAD = 1 << 14, DEPTHWISE_PIECE = 1 << 16;
 constexpr int64_t PACK_WORTH_A_THREAD = 1 << 15;  // floats
 // Multiplications for which a thread is worth waking; floats of the maps of a chain, and rows at
-// most, that it works on at a time: they stay in its second-level cache while all weights pass by.
+// most, that it works on at a time: they stay in its second-level cache, where that has 2 MB or
+// nearly, while all weights pass by.
 constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
 constexpr std::align_val_t CACHE_LINE{64};
 
@@ -222,11 +223,11 @@ void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
   const float* rest = second.weight ? nullptr : residual;
   float* between = second.weight ? desks.between : y;
   const float* slope_at = c.slope_at ? c.slope_at + row * columns : nullptr;
-  m.run({rows, c.inner, first.columns, desks.rows, first.weight, first.bias, rest, between, first.gelu != 0,
-         second.weight ? nullptr : slope_at});
+  m.run({rows, c.inner, first.columns, desks.rows, first.weight, first.bias, rest, between,
+         second.weight != nullptr, second.weight ? nullptr : slope_at});
   if (second.weight)
     m.run({rows, first.columns, columns, between, second.weight, second.bias, residual, y,
-           second.gelu != 0, slope_at});
+           false, slope_at});
   if (c.last_norm.weight) normalize(columns, y, c.last_norm, y);
   if (c.last_gelu) m.gelu(y, rows * columns);
 }

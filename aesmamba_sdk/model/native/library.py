@@ -71,8 +71,8 @@ class Layer(ctypes.Structure):
         ("columns", ctypes.c_int64),
         ("weight", ctypes.c_void_p),
         ("bias", ctypes.c_void_p),
-        ("gelu", ctypes.c_int32),
     ]
+    kept: Tensor | None = None  # holds what ``weight`` points to
 
 
 class Scale(ctypes.Structure):
@@ -111,8 +111,8 @@ class Chain(ctypes.Structure):
         ("residual", ctypes.c_void_p),
         ("last_norm", Scale),
         ("y", ctypes.c_void_p),
-        ("last_gelu", ctypes.c_int32),
         ("slope_at", ctypes.c_void_p),
+        ("last_gelu", ctypes.c_int32),
     ]
 
 
@@ -237,9 +237,11 @@ class NativeLibrary:
         Args:
             transposed: the weight is (inner, columns).
         """
+        if not (weight.dtype == torch.float32 and weight.is_cpu and weight.is_contiguous()):
+            raise AssertionError(f"{weight.dtype} on {weight.device}, {weight.stride()}")
         columns, inner = reversed(weight.shape) if transposed else weight.shape
         floats = self._functions.aesmamba_packed_floats(columns, inner, isa.encode())
-        packed = torch.empty(floats)
+        packed = weight.new_empty(floats)
         packing = Packing(columns, inner, weight.data_ptr(), packed.data_ptr(), transposed)
         threads = torch.get_num_threads()
         self._functions.aesmamba_pack(packing, isa.encode(), threads, _torch_parallel())
@@ -297,6 +299,11 @@ def open_library() -> NativeLibrary:
     from aesmamba_sdk.model.native import build
 
     return NativeLibrary(build.LIBRARY)
+
+
+def shares_threads() -> bool:
+    """Whether a call of the library runs on as many threads as one of torch."""
+    return torch.get_num_threads() == 1 or _torch_parallel() is not None
 
 
 @cache

@@ -55,8 +55,9 @@ ALWAYS_INLINE Vec gelu(Vec x) {
 
 // Its derivative, Phi(x) + x times the normal density.
 ALWAYS_INLINE Vec gelu_slope(Vec x) {
-  const Vec density = exp2(x * x * (-0.5f * LOG2_E)) * 0.398942280f;
-  return phi(at_most(at_least(x, -END), END)) + x * density;
+  const Vec near = at_most(at_least(x, -20.f), 20.f);
+  const Vec density = exp2(near * near * (-0.5f * LOG2_E)) * 0.398942280f;
+  return phi(at_most(at_least(near, -END), END)) + near * density;
 }
 
 // Some rows and columns of the result, the inner indices from `first` on.

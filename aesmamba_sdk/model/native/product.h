@@ -1,4 +1,4 @@
-// Matrix product of a linear layer, with what follows it in inference: bias, GELU or residual sum.
+// Matrix products of linear layers and convolutions, with what stands before and behind them.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,6 @@ struct Layer {
   int64_t columns;
   const float* weight;  // (columns, inner) as `pack` lays it out
   const float* bias;    // (columns), or null
-  int32_t gelu;         // 0 or 1: what follows it
 };
 
 // A layer norm; weight is null where there is none.
@@ -26,9 +25,9 @@ struct Patches {
   int64_t side, stride, padding, down, across;  // the latter two: how many of an image
 };
 
-// y = gelu(last_norm(residual + second(first(norm(x))))), where all but first may be missing, and
-// patches take the place of the first norm. Arrays are dense; between the parts nothing leaves the
-// cache.
+// y = residual + second(gelu(first(norm(x)))), or without second residual + first(norm(x)), and
+// then a last norm and GELU, where all but first may be missing, and patches take the place of the
+// first norm. Arrays are dense; between the parts nothing leaves the cache.
 struct Chain {
   int64_t rows, inner;
   const float* x;  // (rows, inner), or images
@@ -37,9 +36,10 @@ struct Chain {
   Layer first, second;
   const float* residual;  // (rows, columns), or null
   Scale last_norm;
-  float* y;               // (rows, columns)
-  int32_t last_gelu;     // 0 or 1
-  const float* slope_at;  // (rows, columns), or null: the result, a gradient, times GELU's slope there
+  float* y;  // (rows, columns)
+  // Arrays like y, or null: what y is, a gradient, is multiplied by GELU's slope there.
+  const float* slope_at;
+  int32_t last_gelu;  // 0 or 1
 };
 
 // One product of a chain, of some rows: x weight^T + bias + residual, its GELU or its product with

@@ -2,7 +2,7 @@
 //
 // scan.cpp holds the arithmetic and is compiled once per instruction set; dispatch.cpp picks
 // one at run time and deals out the work. Nothing here knows of Python or torch: the library is
-// loaded with ctypes, and library.py mirrors `Scan` field by field.
+// loaded with ctypes, and library.py mirrors the structs field by field.
 //
 // Shapes: B samples, L = height * width pixels in row-major order, D channels (a multiple of
 // every vector width; the caller pads), N states, R the rank of the step sizes, K = 4 paths:

@@ -1,5 +1,5 @@
 // Vectors of one instruction set and the functions applied to them: SCAN_WIDTH floats, in the
-// vector types of GCC and clang. Included by scan.cpp and norm.cpp alone, and local to each.
+// vector types of GCC and clang. Included by the sources of arithmetic alone, and local to each.
 #pragma once
 
 #include <cstdint>
