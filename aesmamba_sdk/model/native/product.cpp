@@ -209,14 +209,13 @@ void pack(const Packing& p, int64_t panel) {
     }
     return;
   }
-  // A few lines of `out` at a time: each is written to once for every column.
-  for (int64_t k = 0; k < p.inner; k += STEP, out += STEP * wide) {
-    const int64_t count = least(STEP, p.inner - k);
-    for (int64_t c = 0; c < wide; c++) {
-      const float* row = p.weight + (first + c) * p.inner + k;
-      for (int64_t i = 0; i < count; i++) out[i * wide + c] = c < columns ? row[i] : 0.f;
+  // A cache line of each column at a time, and `out` in order.
+  const float* rows = p.weight + first * p.inner;
+  for (int64_t k = 0; k < p.inner; k += LINE)
+    for (int64_t i = k; i < least(k + LINE, p.inner); i++, out += wide) {
+      for (int64_t c = 0; c < columns; c++) out[c] = rows[c * p.inner + i];
+      for (int64_t c = columns; c < wide; c++) out[c] = 0.f;
     }
-  }
 }
 
 }  // namespace
