@@ -137,12 +137,12 @@ def convolve(
     if torch.is_grad_enabled() or not can_read(x) or (library := serving_library()) is None:
         return None
     isa, channels = library.instruction_set(), layer.out_channels
-    weight = _weights(layer, isa)
-    (side, stride, padding), fits = _square(layer)
-    if weight is None or not fits or x.shape[-1] != layer.in_channels:
+    weight, shape = _weights(layer, isa), _square(layer)
+    if weight is None or shape is None or x.shape[-1] != layer.in_channels:
         return None
     if norm is not None and not is_plain_norm(norm, channels):
         return None
+    side, stride, padding = shape
     batch, height, width, _ = x.shape
     down, across = ((n + 2 * padding - side) // stride + 1 for n in (height, width))
     if min(down, across) < 1:
@@ -185,14 +185,14 @@ def _weights(layer: nn.Linear | nn.Conv2d, isa: str) -> Layer | None:
     return found
 
 
-def _square(layer: nn.Conv2d) -> tuple[tuple[int, int, int], bool]:
-    """Side of the kernel, stride and padding, and whether they are all there is to say of it."""
+def _square(layer: nn.Conv2d) -> tuple[int, int, int] | None:
+    """Side of the kernel, stride and padding, where they are all there is to say of it."""
     (side, other), stride, padding = layer.kernel_size, layer.stride, layer.padding
     plain = (layer.dilation, layer.groups, layer.padding_mode) == ((1, 1), 1, "zeros")
     if not plain or isinstance(padding, str):
-        return (side, stride[0], 0), False
+        return None
     fits = side == other and stride[0] == stride[1] and padding[0] == padding[1] <= side
-    return (side, stride[0], padding[0]), fits
+    return (side, stride[0], padding[0]) if fits else None
 
 
 def _scale(norm: nn.Module) -> Scale:

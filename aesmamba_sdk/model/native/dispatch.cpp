@@ -32,6 +32,8 @@ constexpr int64_t PACK_WORTH_A_THREAD = 1 << 15;  // floats
 constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
 constexpr std::align_val_t CACHE_LINE{64};
 
+int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
 const Kernel* supported(const char* name) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -54,7 +56,7 @@ struct Cut {
     blocks = count(widest);
   }
 
-  int64_t count(int64_t widest) const { return (vectors + widest - 1) / widest; }
+  int64_t count(int64_t widest) const { return ceiling(vectors, widest); }
 
   // Blocks differ by at most one vector. The same channels of all samples follow each other.
   Block block(int64_t item, int width) const {
@@ -105,33 +107,20 @@ void work(void* shared) {
   ::operator delete(memory, CACHE_LINE);
 }
 
-struct NormJob {
-  const Norm& norm;
-  NormFunction normalize;
-  int64_t together;  // rows that a thread takes at a time
+// Rows that threads take some at a time, until none is left: of a norm, or lines of images.
+template <typename Problem>
+struct RowsJob {
+  const Problem& problem;
+  void (*run)(const Problem&, int64_t first, int64_t end);
+  int64_t rows, together;
   std::atomic<int64_t> next{0};
 };
 
-void normalize(void* shared) {
-  NormJob& job = *static_cast<NormJob*>(shared);
-  for (int64_t first; (first = job.next.fetch_add(job.together)) < job.norm.rows;) {
-    const int64_t end = first + job.together;
-    job.normalize(job.norm, first, end < job.norm.rows ? end : job.norm.rows);
-  }
-}
-
-struct DepthwiseJob {
-  const Depthwise& depthwise;
-  DepthwiseFunction convolve;
-  int64_t together;  // lines that a thread takes at a time
-  std::atomic<int64_t> next{0};
-};
-
-void convolve(void* shared) {
-  DepthwiseJob& job = *static_cast<DepthwiseJob*>(shared);
-  const int64_t lines = job.depthwise.batch * job.depthwise.height;
-  for (int64_t first; (first = job.next.fetch_add(job.together)) < lines;)
-    job.convolve(job.depthwise, first, std::min(first + job.together, lines));
+template <typename Problem>
+void run_rows(void* shared) {
+  auto& job = *static_cast<RowsJob<Problem>*>(shared);
+  for (int64_t first; (first = job.next.fetch_add(job.together)) < job.rows;)
+    job.run(job.problem, first, std::min(first + job.together, job.rows));
 }
 
 struct PackJob {
@@ -157,16 +146,13 @@ struct ChainJob {
   ChainJob(const Chain& c, const Kernel& k, int64_t threads)
       : chain(c), kernel(k), tiles(ceiling(c.rows, k.multiplier->rows)) {
     const int64_t wide = c.inner + c.first.columns + (c.second.weight ? c.second.columns : 0);
-    const int64_t together = least(CHAIN_FLOATS / wide, CHAIN_ROWS) / k.multiplier->rows;
+    const int64_t together = std::min(CHAIN_FLOATS / wide, CHAIN_ROWS) / k.multiplier->rows;
     pieces = ceiling(tiles, together > 1 ? together : 1);
-    pieces = least(ceiling(pieces, threads) * threads, tiles);
+    pieces = std::min(ceiling(pieces, threads) * threads, tiles);
   }
 
-  static int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
-  static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
   int64_t first_row(int64_t piece) const {
-    return least(piece * tiles / pieces * kernel.multiplier->rows, chain.rows);
+    return std::min(piece * tiles / pieces * kernel.multiplier->rows, chain.rows);
   }
   int64_t most_rows() const { return ceiling(tiles, pieces) * kernel.multiplier->rows; }
   // Floats that a piece keeps to itself: its rows, normed or not, and what lies between the layers.
@@ -253,6 +239,13 @@ void run_chain(void* shared) {
 // `threads` threads and wait. Given by the caller, so that no second pool comes into being.
 typedef void (*Parallel)(void (*work)(void*), void* shared, unsigned threads, unsigned flags);
 
+static void share(Parallel parallel, int64_t threads, void (*work)(void*), void* job) {
+  if (parallel && threads > 1)
+    parallel(work, job, unsigned(threads), 0);
+  else
+    work(job);
+}
+
 // A fingerprint of the sources this library was built from.
 EXPORT const char* aesmamba_sources() { return SCAN_SOURCES; }
 
@@ -275,42 +268,31 @@ EXPORT int aesmamba_scan_run(const Scan* scan, const char* isa, int backward, in
   const Kernel& kernel = *supported(isa);
   Job job{*scan, kernel, backward ? kernel.backward : kernel.forward, Cut(*scan, kernel)};
   const int64_t useful = useful_threads(*scan, job.cut, threads);
-  if (parallel && useful > 1)
-    parallel(work, &job, unsigned(useful), 0);
-  else
-    work(&job);
+  share(parallel, useful, work, &job);
   return job.out_of_memory;
 }
 
 // Normalise all rows. `parallel` may be null.
 EXPORT void aesmamba_normalize(const Norm* norm, const char* isa, int threads, Parallel parallel) {
-  NormJob job{*norm, supported(isa)->normalize, NORM_PIECE / norm->channels + 1};
+  RowsJob<Norm> job{*norm, supported(isa)->normalize, norm->rows, NORM_PIECE / norm->channels + 1};
   const int64_t useful = norm->rows * norm->channels / NORM_WORTH_A_THREAD;
-  if (threads > useful) threads = int(useful);
-  if (parallel && threads > 1)
-    parallel(normalize, &job, unsigned(threads), 0);
-  else
-    normalize(&job);
+  share(parallel, std::min(int64_t(threads), useful), run_rows<Norm>, &job);
 }
 
 // Floats of a weight of that shape as `aesmamba_pack` lays it out.
 EXPORT int64_t aesmamba_packed_floats(int64_t columns, int64_t inner, const char* isa) {
   const int64_t width = supported(isa)->width;
-  return (columns + width - 1) / width * width * inner;
+  return ceiling(columns, width) * width * inner;
 }
 
 // Lay out a weight as this instruction set's products read it. `parallel` may be null.
 EXPORT void aesmamba_pack(const Packing* packing, const char* isa, int threads,
                           Parallel parallel) {
   const Multiplier& multiplier = *supported(isa)->multiplier;
-  const int64_t panels = (packing->columns + multiplier.columns - 1) / multiplier.columns;
+  const int64_t panels = ceiling(packing->columns, multiplier.columns);
   PackJob job{*packing, multiplier.pack, panels};
   const int64_t useful = packing->columns * packing->inner / PACK_WORTH_A_THREAD;
-  threads = int(std::min({int64_t(threads), useful, panels}));
-  if (parallel && threads > 1)
-    parallel(pack, &job, unsigned(threads), 0);
-  else
-    pack(&job);
+  share(parallel, std::min({int64_t(threads), useful, panels}), pack, &job);
 }
 
 // Run a chain; 0: done, 1: out of memory, the result is incomplete. `parallel` may be null.
@@ -320,10 +302,7 @@ EXPORT int aesmamba_chain(const Chain* chain, const char* isa, int threads, Para
   if (threads > worth) threads = int(worth);
   if (!parallel || threads < 1) threads = 1;
   ChainJob job(*chain, *supported(isa), threads);
-  if (threads > 1)
-    parallel(run_chain, &job, unsigned(threads), 0);
-  else
-    run_chain(&job);
+  share(parallel, threads, run_chain, &job);
   return job.out_of_memory;
 }
 
@@ -334,10 +313,7 @@ EXPORT void aesmamba_depthwise(const Depthwise* d, const char* isa, int threads,
   const int64_t useful = std::min(lines, lines * line / DEPTHWISE_WORTH_A_THREAD);
   if (threads > useful) threads = int(useful);
   if (!parallel || threads < 1) threads = 1;
-  const int64_t share = (lines + threads - 1) / threads;
-  DepthwiseJob job{*d, supported(isa)->convolve, std::min(share, DEPTHWISE_PIECE / line + 1)};
-  if (threads > 1)
-    parallel(convolve, &job, unsigned(threads), 0);
-  else
-    convolve(&job);
+  const int64_t together = std::min(ceiling(lines, threads), DEPTHWISE_PIECE / line + 1);
+  RowsJob<Depthwise> job{*d, supported(isa)->convolve, lines, together};
+  share(parallel, threads, run_rows<Depthwise>, &job);
 }
