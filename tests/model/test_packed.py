@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -38,13 +39,15 @@ def test_a_weight_that_lost_digits_on_its_way_has_no_copy() -> None:
 
 
 def test_a_copy_ends_with_its_weight() -> None:
-    before = len(packed._copies)
-    weight = nn.Parameter(torch.randn(3))
-    packed.keep(weight, "one", torch.randn(3))
-    assert len(packed._copies) == before + 1
+    weight, copy = nn.Parameter(torch.randn(3)), torch.randn(3)
+    packed.keep(weight, "one", copy)
+    kept = weakref.ref(copy)
+    del copy
+    gc.collect()
+    assert kept() is packed.find(weight, "one")
     del weight
     gc.collect()
-    assert len(packed._copies) == before
+    assert kept() is None
 
 
 def test_threads_that_find_a_copy_out_of_date_at_once_do_not_trip_over_each_other() -> None:
