@@ -100,6 +100,18 @@ def test_gradients_equal_the_plain_layers(shape: tuple[int, ...], bias: bool) ->
 
 
 @pytest.mark.usefixtures("either_order")
+@pytest.mark.parametrize("rows", [1, 39, 40, 4096])
+def test_gradients_of_weights_lie_as_the_weights_do(rows: int) -> None:
+    """Autograd copies those that do not; that of many rows is computed as its transpose."""
+    torch.manual_seed(0)
+    layer, x = nn.Linear(3, 5), torch.randn(rows, 3)
+    (got,) = gradients(lambda: linear(layer, x), layer.weight)
+    (want,) = gradients(lambda: layer(x), layer.weight)
+    assert got.is_contiguous() or rows >= 8 * 5
+    torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("either_order")
 @pytest.mark.parametrize("frozen", range(6))
 def test_two_layers_give_gradients_to_what_wants_them(frozen: int) -> None:
     torch.manual_seed(0)
