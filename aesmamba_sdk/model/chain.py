@@ -4,8 +4,8 @@ A few rows go through all of it while they are in a core's second-level cache: w
 the parts, four times as wide as the map itself in a tiny VMamba, is never written to memory. In
 inference, in float32, on a CPU with AVX-512 or AVX2 and an OpenMP that torch shares, with packed
 weights; a row's result is the same to the last bit in any company. Elsewhere the parts run one by
-one, see :mod:`~aesmamba_sdk.model.linear`. In training the library computes the gradient of what a
-layer reads.
+one, see :mod:`~aesmamba_sdk.model.linear`. In training the library computes GELU while it has the
+layer's result in registers, and the gradient of what a layer reads.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from aesmamba_sdk.model.onednn import can_read, serves
 
 # Where its products are as fast as oneDNN's or faster. On ARM others know the machine better.
 _INSTRUCTION_SETS = ("avx512", "avx2")
+# Rows by columns of a result from which on a weight is packed for one product.
+_ROWS_WORTH_PACKING = 8
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,34 @@ def project(x: Tensor, weight: Tensor) -> Tensor | None:
     chain = Chain(rows=x.numel() // inner, inner=inner, x=x.data_ptr(), first=layer, y=y.data_ptr())
     library.chain(chain, isa)
     return y
+
+
+def widen(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor] | None:
+    """A linear layer's result, (..., columns) of (..., inner), and its GELU; ``None`` as above.
+
+    The weight is packed for the occasion: for few rows that takes longer than it gains.
+    """
+    given = (x, weight) if bias is None else (x, weight, bias)
+    if not all(map(can_read, given)) or (library := serving_library()) is None:
+        return None
+    isa, (columns, inner) = library.instruction_set(), weight.shape
+    rows = x.numel() // inner
+    if rows < _ROWS_WORTH_PACKING * columns:
+        return None
+    copy = library.pack(weight.detach(), isa)
+    hidden, active = (x.new_empty(*x.shape[:-1], columns) for _ in range(2))
+    address = None if bias is None else bias.data_ptr()
+    chain = Chain(
+        rows=rows,
+        inner=inner,
+        x=x.data_ptr(),
+        first=Layer(columns, copy.data_ptr(), address),
+        before=hidden.data_ptr(),
+        y=active.data_ptr(),
+        last_gelu=True,
+    )
+    library.chain(chain, isa)
+    return hidden, active
 
 
 def gradient(dy: Tensor, weight: Tensor, slope_at: Tensor | None = None) -> Tensor | None:

@@ -165,8 +165,7 @@ class _Mlp(torch.autograd.Function):
         narrow_bias: Tensor | None,
         residual: Tensor | None,
     ) -> Tensor:
-        hidden = _product(x, weight, bias, None)
-        active = F.gelu(hidden)
+        hidden, active = chain.widen(x, weight, bias) or _widen(x, weight, bias)
         ctx.save_for_backward(x, weight, hidden, active, narrow)
         return _product(active, narrow, narrow_bias, residual)
 
@@ -193,6 +192,12 @@ def _product(x: Tensor, weight: Tensor, bias: Tensor | None, residual: Tensor | 
     else:
         y = _fused_linear().binary(x, residual, weight, bias, "add")
     return y
+
+
+def _widen(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A linear layer's result and its GELU."""
+    hidden = _product(x, weight, bias, None)
+    return hidden, F.gelu(hidden)
 
 
 def _gradient(dy: Tensor, weight: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from aesmamba_sdk.model import chain as module
-from aesmamba_sdk.model.chain import Links, convolve, gradient, pack, project, run
+from aesmamba_sdk.model.chain import Links, convolve, gradient, pack, project, run, widen
 from aesmamba_sdk.model.native import library
 
 # Rows around a tile's, inner sizes around a block's and a vector's, columns around a panel's.
@@ -159,6 +159,54 @@ def test_the_slope_of_gelu_is_as_exact_as_torchs_everywhere() -> None:
     torchs = (torch.ops.aten.gelu_backward(ones, x) - want).abs().max()
     assert got is not None
     assert (got - want).abs().max() <= max(2 * torchs, 5e-7)
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize(("rows", "inner", "columns"), [(8, 5, 1), (160, 24, 20), (387, 200, 48)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_is_kept_of_a_layer_for_its_gradient_equals_its_definition(
+    rows: int, inner: int, columns: int, bias: bool
+) -> None:
+    layer, x = a_layer(inner, columns, bias=bias), torch.randn(rows, inner)
+    want = double(layer)(x.double()).detach()
+    got = widen(x, layer.weight, layer.bias)
+    assert got is not None
+    for ours, exact in zip(got, (want, F.gelu(want)), strict=True):
+        assert (ours - exact).abs().max() <= 1e-6 * want.abs().max()
+
+
+def test_few_rows_are_not_worth_packing_a_weight_for() -> None:
+    layer = a_layer(24, 40)
+    assert widen(torch.randn(8 * 40 - 1, 24), layer.weight, layer.bias) is None
+
+
+@pytest.mark.usefixtures("isa")
+@pytest.mark.parametrize("inner", [40, 200])
+def test_results_too_large_for_a_cache_are_those_of_a_few_rows(inner: int) -> None:
+    """They are written past it, of up to two blocks of inner indices."""
+    rows, columns, few = 8192, 256, 11
+    layer, x = a_layer(inner, columns), torch.randn(rows, inner)
+    weight, at = torch.randn(inner, columns), torch.randn(rows, columns)
+    residual = torch.randn(rows, columns)
+    whole = result(x, Links(layer, residual=residual))
+    assert torch.equal(whole[:few], result(x[:few], Links(layer, residual=residual[:few])))
+    slope, plain = gradient(x, weight, at), gradient(x, weight)
+    for got, want in (
+        (slope, gradient(x[:few], weight, at[:few])),
+        (plain, gradient(x[:few], weight)),
+    ):
+        assert got is not None
+        assert want is not None
+        assert torch.equal(got[:few], want)
+    kept, part = (
+        widen(x, layer.weight, layer.bias),
+        widen(x[: 8 * columns], layer.weight, layer.bias),
+    )
+    assert kept is not None
+    assert part is not None
+    for ours, again in zip(kept, part, strict=True):
+        assert torch.equal(ours[: 8 * columns], again)
+        assert ours.isfinite().all()
 
 
 CONVOLUTIONS = [  # side, stride, padding

@@ -30,6 +30,9 @@ constexpr int64_t PACK_WORTH_A_THREAD = 1 << 15;  // floats
 // most, that it works on at a time: they stay in its second-level cache, where that has 2 MB or
 // nearly, while all weights pass by.
 constexpr int64_t CHAIN_WORTH_A_THREAD = 1 << 20, CHAIN_FLOATS = 3 << 17, CHAIN_ROWS = 192;
+// Floats of a result, wider than what it is made of, that is written past the caches: whoever reads
+// it next would hardly find all of it there.
+constexpr int64_t STREAMED = 1 << 21;
 constexpr std::align_val_t CACHE_LINE{64};
 
 int64_t ceiling(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -191,7 +194,6 @@ void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
   const Layer &first = c.first, &second = c.second;
   const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
   const int64_t columns = second.weight ? second.columns : first.columns;
-  const float* residual = c.residual ? c.residual + row * columns : nullptr;
   const float* x = c.x + row * c.inner;
   float* y = c.y + row * columns;
   const auto normalize = [&](int64_t wide, const float* from, const Scale& scale, float* to) {
@@ -206,16 +208,24 @@ void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
   else
     std::copy(x, x + rows * c.inner, desks.rows);
   const Multiplier& m = *job.kernel.multiplier;
-  const float* rest = second.weight ? nullptr : residual;
-  float* between = second.weight ? desks.between : y;
-  const float* slope_at = c.slope_at ? c.slope_at + row * columns : nullptr;
-  m.run({rows, c.inner, first.columns, desks.rows, first.weight, first.bias, rest, between,
-         second.weight != nullptr, second.weight ? nullptr : slope_at});
-  if (second.weight)
-    m.run({rows, first.columns, columns, between, second.weight, second.bias, residual, y,
-           false, slope_at});
-  if (c.last_norm.weight) normalize(columns, y, c.last_norm, y);
-  if (c.last_gelu) m.gelu(y, rows * columns);
+  Product product{rows, c.inner, first.columns, desks.rows, first.weight, first.bias};
+  if (second.weight) {
+    product.y = desks.between;
+    product.gelu = true;
+    m.run(product);
+    product = {rows, first.columns, columns, desks.between, second.weight, second.bias};
+  }
+  product.residual = c.residual ? c.residual + row * columns : nullptr;
+  product.y = y;
+  product.gelu = c.last_gelu && !c.last_norm.weight;
+  product.slope_at = c.slope_at ? c.slope_at + row * columns : nullptr;
+  product.before = c.before ? c.before + row * columns : nullptr;
+  product.streams = c.rows * columns >= STREAMED && columns > c.inner && !c.last_norm.weight;
+  m.run(product);
+  if (c.last_norm.weight) {
+    normalize(columns, y, c.last_norm, y);
+    if (c.last_gelu) m.gelu(y, rows * columns);
+  }
 }
 
 void run_chain(void* shared) {

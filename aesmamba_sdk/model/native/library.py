@@ -112,6 +112,7 @@ class Chain(ctypes.Structure):
         ("last_norm", Scale),
         ("y", ctypes.c_void_p),
         ("slope_at", ctypes.c_void_p),
+        ("before", ctypes.c_void_p),
         ("last_gelu", ctypes.c_int32),
     ]
 

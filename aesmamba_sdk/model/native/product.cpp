@@ -17,6 +17,7 @@ constexpr int ROWS = 8, VECTORS = 3;
 constexpr int ROWS = 6, VECTORS = 2;
 #endif
 constexpr int PANEL = VECTORS * W;
+constexpr int AT_ONCE = W == 16 ? 2 : 1;  // rows of a tile in the registers with their GELU
 // Inner indices of a block: its part of a panel comes from the second-level cache, where the part
 // of x that a thread works on stays, too.
 constexpr int64_t BLOCK = 192;
@@ -24,40 +25,55 @@ constexpr int64_t STEP = 16, LINE = 16;  // inner indices between prefetches; fl
 
 ALWAYS_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Where Phi, the normal distribution, is told: beyond, it is 0 or 1 to all digits that matter.
-constexpr float END = 5.5f;
+// An odd function z P(z^2) plus 1/2 for |z| <= END, beyond which it is 0 or 1 to all digits that
+// matter: coefficients of P by powers of t = 2 (z / END)^2 - 1, the highest first; minimax.
+struct Phi {  // the normal distribution, to 4e-8
+  static constexpr float END = 5.5f;
+  static constexpr int TERMS = 15;
+  static constexpr float P[TERMS] = {
+      5.38081184e-4f, -1.36883074e-3f, 1.02383435e-3f,  -1.22939681e-3f, 4.23640689e-3f,
+      -7.67467525e-3f, 1.04686152e-2f, -1.46713629e-2f, 2.02879831e-2f,  -2.61124693e-2f,
+      3.20817418e-2f, -3.87872681e-2f, 4.77369893e-2f,  -6.41724765e-2f, 1.28551945e-1f};
+};
+struct Slope {  // the derivative of z Phi(z), to 2.4e-7 with its rounding
+  static constexpr float END = 5.75f;
+  static constexpr int TERMS = 19;
+  static constexpr float P[TERMS] = {
+      1.07782526e-3f,  -2.87089531e-3f, 1.58017385e-3f,  -1.13050474e-3f, 9.35634503e-3f,
+      -1.90116360e-2f, 2.37110959e-2f,  -3.25098797e-2f, 4.76284069e-2f,  -6.05465871e-2f,
+      6.79218065e-2f,  -7.02495354e-2f, 6.70230799e-2f,  -5.95723589e-2f, 5.16818967e-2f,
+      -4.72911259e-2f, 4.93680880e-2f,  -6.22814659e-2f, 1.23071819e-1f};
+};
 
-// Phi(z) for |z| <= END: 1/2 and z times a polynomial of z^2, minimax, with an error of 4e-8.
-ALWAYS_INLINE Vec phi(Vec z) {
-  const Vec t = z * z * (2.f / (END * END)) - 1.f;
-  Vec p = t * 5.38081184e-4f - 1.36883074e-3f;
-  p = p * t + 1.02383435e-3f;
-  p = p * t - 1.22939681e-3f;
-  p = p * t + 4.23640689e-3f;
-  p = p * t - 7.67467525e-3f;
-  p = p * t + 1.04686152e-2f;
-  p = p * t - 1.46713629e-2f;
-  p = p * t + 2.02879831e-2f;
-  p = p * t - 2.61124693e-2f;
-  p = p * t + 3.20817418e-2f;
-  p = p * t - 3.87872681e-2f;
-  p = p * t + 4.77369893e-2f;
-  p = p * t - 6.41724765e-2f;
-  p = p * t + 1.28551945e-1f;
-  return p * z + 0.5f;
+// Of several vectors side by side: each step waits for the one before, but not for other vectors'.
+template <typename F, int N>
+ALWAYS_INLINE void evaluate(const Vec (&z)[N], Vec (&p)[N]) {
+  Vec t[N];
+  UNROLL for (int i = 0; i < N; i++) {
+    t[i] = z[i] * z[i] * (2.f / (F::END * F::END)) - 1.f;
+    p[i] = t[i] * F::P[0] + F::P[1];
+  }
+  UNROLL for (int k = 2; k < F::TERMS; k++) UNROLL
+    for (int i = 0; i < N; i++) p[i] = p[i] * t[i] + F::P[k];
+  UNROLL for (int i = 0; i < N; i++) p[i] = p[i] * z[i] + 0.5f;
 }
 
 // x Phi(x); below -END, where the product is 1e-7, as at -END.
-ALWAYS_INLINE Vec gelu(Vec x) {
-  const Vec low = at_least(x, -END);
-  return low * phi(at_most(low, END));
+template <int N>
+ALWAYS_INLINE void gelu(Vec (&x)[N]) {
+  Vec near[N], p[N];
+  UNROLL for (int i = 0; i < N; i++) near[i] = at_most(x[i] = at_least(x[i], -Phi::END), Phi::END);
+  evaluate<Phi>(near, p);
+  UNROLL for (int i = 0; i < N; i++) x[i] *= p[i];
 }
 
-// Its derivative, Phi(x) + x times the normal density.
-ALWAYS_INLINE Vec gelu_slope(Vec x) {
-  const Vec near = at_most(at_least(x, -20.f), 20.f);
-  const Vec density = exp2(near * near * (-0.5f * LOG2_E)) * 0.398942280f;
-  return phi(at_most(at_least(near, -END), END)) + near * density;
+// Times the derivative of that at other numbers.
+template <int N>
+ALWAYS_INLINE void times_gelu_slope(Vec (&y)[N], const Vec (&x)[N]) {
+  Vec near[N], p[N];
+  UNROLL for (int i = 0; i < N; i++) near[i] = at_most(at_least(x[i], -Slope::END), Slope::END);
+  evaluate<Slope>(near, p);
+  UNROLL for (int i = 0; i < N; i++) y[i] *= p[i];
 }
 
 // Some rows and columns of the result, the inner indices from `first` on.
@@ -94,6 +110,17 @@ ALWAYS_INLINE void add_products(Vec (&sum)[M][V], const float* x, int64_t inner,
   }
 }
 
+// All of a block, while the weights that come next are called into the cache.
+template <int M, int V>
+ALWAYS_INLINE void add_block(Vec (&sum)[M][V], const float* x, int64_t inner, const float* panel,
+                             int64_t k, int64_t end, const float*& ahead, int64_t lines) {
+  for (; k + STEP <= end; k += STEP) {
+    for (int64_t i = 0; i < lines; i++, ahead += LINE) __builtin_prefetch(ahead, 0, 2);
+    add_products(sum, x, inner, panel, k, k + STEP);
+  }
+  add_products(sum, x, inner, panel, k, end);
+}
+
 // Call the tile's part of an array like y into the cache, before it is needed.
 template <int M, int V>
 ALWAYS_INLINE void call_for_tile(const float* array, const Product& p, const Place& at) {
@@ -102,21 +129,63 @@ ALWAYS_INLINE void call_for_tile(const float* array, const Product& p, const Pla
     for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(start + i * p.columns + v, 0, 3);
 }
 
+// GELU of N rows and V vectors of a tile, or their product with its slope.
+template <int N, int V>
+ALWAYS_INLINE void finish_rows(const Product& p, const Place& at, const float* from, int64_t stride,
+                               float* y, const float* slope_at) {
+  Vec value[N * V];
+  UNROLL for (int i = 0; i < N; i++) UNROLL
+    for (int v = 0; v < V; v++)
+      value[i * V + v] = load_columns<V>(from + i * stride, v, at.tail);
+  if (p.gelu) {
+    gelu(value);
+  } else {
+    Vec x[N * V];
+    UNROLL for (int i = 0; i < N; i++) UNROLL
+      for (int v = 0; v < V; v++)
+        x[i * V + v] = load_columns<V>(slope_at + i * p.columns, v, at.tail);
+    times_gelu_slope(value, x);
+  }
+  UNROLL for (int i = 0; i < N; i++) UNROLL
+    for (int v = 0; v < V; v++) {
+      float* to = y + i * p.columns;
+      if (p.streams)
+        stream(to + v * W, value[i * V + v]);
+      else
+        store_columns<V>(to, value[i * V + v], v, at.tail);
+    }
+}
+
 // From the first-level cache: unrolled over all of a tile it would be ten times the code.
 template <int V>
-void finish(const Product& p, const Place& at, int rows) {
+void finish(const Product& p, const Place& at, const float* from, int64_t stride, int rows) {
   float* y = p.y + at.row * p.columns + at.column;
   const float* slope_at = p.slope_at ? p.slope_at + at.row * p.columns + at.column : nullptr;
-  for (int i = 0; i < rows; i++, y += p.columns) {
-    UNROLL for (int v = 0; v < V; v++) {
-      const Vec value = load_columns<V>(y, v, at.tail);
-      if (p.gelu)
-        store_columns<V>(y, gelu(value), v, at.tail);
-      else
-        store_columns<V>(y, value * gelu_slope(load_columns<V>(slope_at, v, at.tail)), v, at.tail);
-    }
-    if (slope_at) slope_at += p.columns;
+  for (; rows >= AT_ONCE; rows -= AT_ONCE) {
+    finish_rows<AT_ONCE, V>(p, at, from, stride, y, slope_at);
+    from += AT_ONCE * stride, y += AT_ONCE * p.columns;
+    if (slope_at) slope_at += AT_ONCE * p.columns;
   }
+  if (rows) finish_rows<1, V>(p, at, from, stride, y, slope_at);
+}
+
+// A tile that is written past the caches, when all has been done with it.
+template <int M, int V>
+ALWAYS_INLINE void stream_tile(const Product& p, const Place& at, const Vec (&sum)[M][V]) {
+  float* y = p.y + at.row * p.columns + at.column;
+  if (!p.gelu && !p.slope_at) {
+    UNROLL for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++) stream(y + i * p.columns + v * W, sum[i][v]);
+    return;
+  }
+  float desk[M * V * W];
+  float* before = p.before ? p.before + at.row * p.columns + at.column : nullptr;
+  UNROLL for (int i = 0; i < M; i++) UNROLL
+    for (int v = 0; v < V; v++) {
+      store(desk + (i * V + v) * W, sum[i][v]);
+      if (before) stream(before + i * p.columns + v * W, sum[i][v]);
+    }
+  finish<V>(p, at, desk, V * W, M);
 }
 
 // A tile of M rows and V vectors; `panel` starts at the first of the inner indices.
@@ -131,12 +200,20 @@ void tile(const Product& p, const Place& at, const float* panel) {
   if (last && p.residual) call_for_tile<M, V>(p.residual, p, at);
   if (last && p.slope_at) call_for_tile<M, V>(p.slope_at, p, at);
   Vec sum[M][V] = {};
-  int64_t k = 0;
-  for (; k + STEP <= count; k += STEP) {
-    for (int64_t i = 0; i < at.lines; i++, ahead += LINE) __builtin_prefetch(ahead, 0, 2);
-    add_products(sum, x, inner, panel, k, k + STEP);
+  if (count <= BLOCK) {
+    add_block(sum, x, inner, panel, 0, count, ahead, at.lines);
+  } else {  // of a tile that is streamed: two blocks, added up as elsewhere in y
+    float desk[M * V * W];
+    add_block(sum, x, inner, panel, 0, BLOCK, ahead, at.lines);
+    UNROLL for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++) {
+        store(desk + (i * V + v) * W, sum[i][v]);
+        sum[i][v] = Vec{};
+      }
+    add_block(sum, x, inner, panel, BLOCK, count, ahead, at.lines);
+    UNROLL for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++) sum[i][v] += load(desk + (i * V + v) * W);
   }
-  add_products(sum, x, inner, panel, k, count);
   if (at.first) UNROLL
     for (int i = 0; i < M; i++) UNROLL
       for (int v = 0; v < V; v++) sum[i][v] += load_columns<V>(y + i * columns, v, tail);
@@ -150,9 +227,15 @@ void tile(const Product& p, const Place& at, const float* panel) {
     UNROLL for (int i = 0; i < M; i++) UNROLL
       for (int v = 0; v < V; v++) sum[i][v] += load_columns<V>(residual + i * columns, v, tail);
   }
+  if (p.streams) return stream_tile(p, at, sum);
   UNROLL for (int i = 0; i < M; i++) UNROLL
     for (int v = 0; v < V; v++) store_columns<V>(y + i * columns, sum[i][v], v, tail);
-  if (last && (p.gelu || p.slope_at)) finish<V>(p, at, M);
+  if (!last || !(p.gelu || p.slope_at)) return;
+  if (p.before) UNROLL
+    for (int i = 0; i < M; i++) UNROLL
+      for (int v = 0; v < V; v++)
+        store_columns<V>(p.before + (at.row + i) * columns + at.column, sum[i][v], v, tail);
+  finish<V>(p, at, y, columns, M);
 }
 
 template <int M, int V>
@@ -170,17 +253,22 @@ void column_of_tiles(const Product& p, Place at, const float* panel) {
   if (at.row < p.rows) next_tile<1, V>(p, at, panel);
 }
 
-void run(const Product& p) {
+void run(const Product& given) {
+  Product p = given;
+  // Whole lines alone, and none that is read again.
+  const uintptr_t addresses = uintptr_t(p.y) | uintptr_t(p.before);
+  p.streams &= p.inner <= 2 * BLOCK && p.columns % LINE == 0 && addresses % (LINE * 4) == 0;
   const int64_t tiles = (p.rows + ROWS - 1) / ROWS;
   const int64_t lines = (STEP * PANEL / LINE + tiles - 1) / tiles;
-  for (int64_t first = 0; first < p.inner; first += BLOCK)
+  const int64_t block = p.streams ? p.inner : BLOCK;
+  for (int64_t first = 0; first < p.inner; first += block)
     for (int64_t column = 0; column < p.columns; column += PANEL) {
       const int64_t columns = least(PANEL, p.columns - column);
       const int vectors = int((columns + W - 1) / W);
       const int tail = int(columns - (vectors - 1) * W);
       const float* panel = p.weight + column * p.inner + first * vectors * W;
       const float* ahead = panel + p.inner * vectors * W;
-      const Place at{0, column, first, least(BLOCK, p.inner - first), tail, ahead, lines};
+      const Place at{0, column, first, least(block, p.inner - first), tail, ahead, lines};
       if (vectors == 1)
         column_of_tiles<1>(p, at, panel);
       else if (vectors == 2)
@@ -188,12 +276,24 @@ void run(const Product& p) {
       else
         column_of_tiles<VECTORS>(p, at, panel);
     }
+  if (p.streams) streamed();
 }
 
 void gelu_all(float* x, int64_t floats) {
+  constexpr int N = VECTORS * AT_ONCE;
   int64_t i = 0;
-  for (; i + W <= floats; i += W) store(x + i, gelu(load(x + i)));
-  if (i < floats) store_some(x + i, gelu(load_some(x + i, int(floats - i))), int(floats - i));
+  for (; i + N * W <= floats; i += N * W) {
+    Vec value[N];
+    UNROLL for (int v = 0; v < N; v++) value[v] = load(x + i + v * W);
+    gelu(value);
+    UNROLL for (int v = 0; v < N; v++) store(x + i + v * W, value[v]);
+  }
+  for (; i < floats; i += W) {
+    const int some = int(least(W, floats - i));
+    Vec value[1] = {some < W ? load_some(x + i, some) : load(x + i)};
+    gelu(value);
+    store_columns<1>(x + i, value[0], 0, some);
+  }
 }
 
 // Panel by panel, one inner index after the other; zeros up to a whole vector. A transposed weight

@@ -39,17 +39,20 @@ struct Chain {
   float* y;  // (rows, columns)
   // Arrays like y, or null: what y is, a gradient, is multiplied by GELU's slope there.
   const float* slope_at;
+  float* before;  // an array like y that takes what the last GELU is applied to, or null; no norm
   int32_t last_gelu;  // 0 or 1
 };
 
 // One product of a chain, of some rows: x weight^T + bias + residual, its GELU or its product with
-// the slope of GELU at other numbers.
+// the slope of GELU at other numbers; `before` takes what GELU is applied to, where it is not null.
 struct Product {
   int64_t rows, inner, columns;
   const float *x, *weight, *bias, *residual;
   float* y;
   bool gelu;
   const float* slope_at;
+  float* before;
+  bool streams;  // y is written past the caches, where that is possible
 };
 
 // A dense weight, (columns, inner), or transposed (inner, columns), laid out for products.

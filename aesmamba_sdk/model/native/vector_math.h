@@ -12,7 +12,7 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("clang loop unroll(full)")
 #else
-#define UNROLL _Pragma("GCC unroll 16")
+#define UNROLL _Pragma("GCC unroll 32")
 #endif
 
 namespace {
@@ -27,6 +27,19 @@ typedef float Quad __attribute__((vector_size(16)));
 ALWAYS_INLINE Vec load(const float* p) { return *reinterpret_cast<const Stored*>(p); }
 ALWAYS_INLINE void store(float* p, Vec v) { *reinterpret_cast<Stored*>(p) = v; }
 ALWAYS_INLINE Vec all(float value) { return Vec{} + value; }
+
+// Past the caches, to an address that a vector is aligned to. `streamed` comes between the last
+// such store and what tells other threads of it.
+#if defined(__SSE2__) && SCAN_WIDTH == 16
+ALWAYS_INLINE void stream(float* p, Vec v) { _mm512_stream_ps(p, v); }
+ALWAYS_INLINE void streamed() { _mm_sfence(); }
+#elif defined(__SSE2__) && SCAN_WIDTH == 8
+ALWAYS_INLINE void stream(float* p, Vec v) { _mm256_stream_ps(p, v); }
+ALWAYS_INLINE void streamed() { _mm_sfence(); }
+#else
+ALWAYS_INLINE void stream(float* p, Vec v) { store(p, v); }
+ALWAYS_INLINE void streamed() {}
+#endif
 
 // The first `count` < W floats of a vector; the rest is zero, and memory beyond is not touched.
 #if defined(__SSE2__) && SCAN_WIDTH == 16
