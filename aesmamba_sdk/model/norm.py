@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from aesmamba_sdk.model.native.library import Norm, usable_library
+from aesmamba_sdk.model.onednn import is_traced
 
 
 def layer_norm(
@@ -64,7 +65,7 @@ def _can_normalize(layer: nn.Module, x: Tensor) -> bool:
     return (
         is_plain_norm(layer, x.shape[-1])
         and not torch.is_grad_enabled()
-        and not torch.compiler.is_compiling()
+        and not is_traced()
         and x.device.type == "cpu"
         and (x.dtype == torch.float32 or (x.dtype == torch.bfloat16 and _autocasts()))
         and x.is_contiguous()

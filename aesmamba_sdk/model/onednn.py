@@ -29,13 +29,18 @@ def proven(name: str, errors: Callable[[Any], Iterable[Tensor]]) -> Any:
     return operator if all(error < _TOLERANCE for error in largest) else None
 
 
+def is_traced() -> bool:
+    """Whether torch wants to see its own operators: it compiles, or transforms functions."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+
+
 def serves(x: Tensor) -> bool:
     """Whether this is the kind of number that these operators are used for."""
     return (
         x.device.type == "cpu"
         and x.dtype == torch.float32
         and not torch.is_autocast_enabled("cpu")
-        and not torch.compiler.is_compiling()
+        and not is_traced()
     )
 
 

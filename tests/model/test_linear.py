@@ -189,3 +189,21 @@ def test_a_packed_layer_can_move_to_another_type(layer: nn.Linear) -> None:
     x = torch.randn(5, 24, dtype=torch.float64)
     with torch.inference_mode():
         torch.testing.assert_close(linear(layer, x), layer(x))
+
+
+def test_functions_that_torch_transforms_see_the_usual_layers(layer: nn.Linear) -> None:
+    narrow, norm, x = nn.Linear(40, 24), nn.LayerNorm(24), torch.randn(3, 5, 24)
+
+    def ours(x: Tensor) -> Tensor:
+        return mlp(layer, narrow, x, norm=norm, residual=x).square().sum()
+
+    def plain(x: Tensor) -> Tensor:
+        return (narrow(F.gelu(layer(norm(x)))) + x).square().sum()
+
+    for transform in (
+        torch.func.vmap,
+        torch.func.grad,
+        lambda f: torch.func.vmap(torch.func.grad(f)),
+        lambda f: torch.no_grad()(torch.func.vmap(f)),
+    ):
+        torch.testing.assert_close(transform(ours)(x), transform(plain)(x))
