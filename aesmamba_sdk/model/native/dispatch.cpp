@@ -142,12 +142,12 @@ void pack(void* shared) {
 struct ChainJob {
   const Chain& chain;
   const Kernel& kernel;
-  int64_t tiles, pieces;  // of rows
+  int64_t threads, tiles, pieces;  // the latter two of rows
   std::atomic<int64_t> next{0};
   std::atomic<bool> out_of_memory{false};
 
-  ChainJob(const Chain& c, const Kernel& k, int64_t threads)
-      : chain(c), kernel(k), tiles(ceiling(c.rows, k.multiplier->rows)) {
+  ChainJob(const Chain& c, const Kernel& k, int64_t workers)
+      : chain(c), kernel(k), threads(workers), tiles(ceiling(c.rows, k.multiplier->rows)) {
     const int64_t wide = c.inner + c.first.columns + (c.second.weight ? c.second.columns : 0);
     const int64_t together = std::min(CHAIN_FLOATS / wide, CHAIN_ROWS) / k.multiplier->rows;
     pieces = ceiling(tiles, together > 1 ? together : 1);
@@ -189,7 +189,8 @@ struct Desks {
   float *rows, *between;
 };
 
-void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
+// `next`: the piece that this thread works on afterwards; negative: not known.
+void run_piece(const ChainJob& job, int64_t piece, int64_t next, const Desks& desks) {
   const Chain& c = job.chain;
   const Layer &first = c.first, &second = c.second;
   const int64_t row = job.first_row(piece), rows = job.first_row(piece + 1) - row;
@@ -209,6 +210,10 @@ void run_piece(const ChainJob& job, int64_t piece, const Desks& desks) {
     std::copy(x, x + rows * c.inner, desks.rows);
   const Multiplier& m = *job.kernel.multiplier;
   Product product{rows, c.inner, first.columns, desks.rows, first.weight, first.bias};
+  if (next >= 0 && !c.patches.side) {
+    product.next = c.x + job.first_row(next) * c.inner;
+    product.next_floats = (job.first_row(next + 1) - job.first_row(next)) * c.inner;
+  }
   if (second.weight) {
     product.y = desks.between;
     product.gelu = true;
@@ -239,7 +244,11 @@ void run_chain(void* shared) {
   }
   float* floats = static_cast<float*>(memory);
   const Desks desks{floats, floats + rows};
-  for (int64_t i; (i = job.next++) < job.pieces;) run_piece(job, i, desks);
+  for (int64_t i = job.next++, next; i < job.pieces; i = next < 0 ? job.next++ : next) {
+    // Chosen ahead, to be called into the cache, unless it would be another thread's only one.
+    next = job.next + job.threads <= job.pieces ? job.next++ : -1;
+    run_piece(job, i, next, desks);
+  }
   ::operator delete(memory, CACHE_LINE);
 }
 

@@ -76,12 +76,21 @@ ALWAYS_INLINE void times_gelu_slope(Vec (&y)[N], const Vec (&x)[N]) {
   UNROLL for (int i = 0; i < N; i++) y[i] *= p[i];
 }
 
+// What comes next, called into the cache meanwhile: some lines for every STEP inner indices.
+struct Ahead {
+  const float* at;
+  int64_t lines;
+
+  void call() {
+    for (int64_t i = 0; i < lines; i++, at += LINE) __builtin_prefetch(at, 0, 2);
+  }
+};
+
 // Some rows and columns of the result, the inner indices from `first` on.
 struct Place {
   int64_t row, column, first, count;
-  int tail;            // columns in its last vector
-  const float* ahead;  // the weights that come next, to be called into the cache
-  int64_t lines;       // of these, what a tile calls for every STEP inner indices
+  int tail;  // columns in its last vector
+  Ahead weights, next;
 };
 
 template <int V>
@@ -110,23 +119,23 @@ ALWAYS_INLINE void add_products(Vec (&sum)[M][V], const float* x, int64_t inner,
   }
 }
 
-// All of a block, while the weights that come next are called into the cache.
+// All of a block, while what comes next is called into the cache.
 template <int M, int V>
 ALWAYS_INLINE void add_block(Vec (&sum)[M][V], const float* x, int64_t inner, const float* panel,
-                             int64_t k, int64_t end, const float*& ahead, int64_t lines) {
+                             int64_t k, int64_t end, Place& at) {
   for (; k + STEP <= end; k += STEP) {
-    for (int64_t i = 0; i < lines; i++, ahead += LINE) __builtin_prefetch(ahead, 0, 2);
+    at.weights.call(), at.next.call();
     add_products(sum, x, inner, panel, k, k + STEP);
   }
   add_products(sum, x, inner, panel, k, end);
 }
 
-// Call the tile's part of an array like y into the cache, before it is needed.
-template <int M, int V>
+// Call the tile's part of an array like y into the cache, before it is read, or written.
+template <int M, int V, int WRITTEN>
 ALWAYS_INLINE void call_for_tile(const float* array, const Product& p, const Place& at) {
   const float* start = array + at.row * p.columns + at.column;
   for (int i = 0; i < M; i++) UNROLL
-    for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(start + i * p.columns + v, 0, 3);
+    for (int v = 0; v < V * W; v += LINE) __builtin_prefetch(start + i * p.columns + v, WRITTEN, 3);
 }
 
 // GELU of N rows and V vectors of a tile, or their product with its slope.
@@ -190,27 +199,27 @@ ALWAYS_INLINE void stream_tile(const Product& p, const Place& at, const Vec (&su
 
 // A tile of M rows and V vectors; `panel` starts at the first of the inner indices.
 template <int M, int V>
-void tile(const Product& p, const Place& at, const float* panel) {
+void tile(const Product& p, Place& at, const float* panel) {
   const float* x = p.x + at.row * p.inner + at.first;
   float* y = p.y + at.row * p.columns + at.column;
   const int64_t inner = p.inner, columns = p.columns, count = at.count;
   const int tail = at.tail;
-  const float* ahead = at.ahead;
   const bool last = at.first + count == inner;
-  if (last && p.residual) call_for_tile<M, V>(p.residual, p, at);
-  if (last && p.slope_at) call_for_tile<M, V>(p.slope_at, p, at);
+  if (!p.streams && !at.first) call_for_tile<M, V, 1>(p.y, p, at);
+  if (last && p.residual) call_for_tile<M, V, 0>(p.residual, p, at);
+  if (last && p.slope_at) call_for_tile<M, V, 0>(p.slope_at, p, at);
   Vec sum[M][V] = {};
   if (count <= BLOCK) {
-    add_block(sum, x, inner, panel, 0, count, ahead, at.lines);
+    add_block(sum, x, inner, panel, 0, count, at);
   } else {  // of a tile that is streamed: two blocks, added up as elsewhere in y
     float desk[M * V * W];
-    add_block(sum, x, inner, panel, 0, BLOCK, ahead, at.lines);
+    add_block(sum, x, inner, panel, 0, BLOCK, at);
     UNROLL for (int i = 0; i < M; i++) UNROLL
       for (int v = 0; v < V; v++) {
         store(desk + (i * V + v) * W, sum[i][v]);
         sum[i][v] = Vec{};
       }
-    add_block(sum, x, inner, panel, BLOCK, count, ahead, at.lines);
+    add_block(sum, x, inner, panel, BLOCK, count, at);
     UNROLL for (int i = 0; i < M; i++) UNROLL
       for (int v = 0; v < V; v++) sum[i][v] += load(desk + (i * V + v) * W);
   }
@@ -242,39 +251,45 @@ template <int M, int V>
 ALWAYS_INLINE void next_tile(const Product& p, Place& at, const float* panel) {
   tile<M, V>(p, at, panel);
   at.row += M;
-  at.ahead += at.count / STEP * at.lines * LINE;
 }
 
 template <int V>
-void column_of_tiles(const Product& p, Place at, const float* panel) {
+void column_of_tiles(const Product& p, Place& at, const float* panel) {
   while (at.row + ROWS <= p.rows) next_tile<ROWS, V>(p, at, panel);
   if (at.row + 4 <= p.rows) next_tile<4, V>(p, at, panel);
   if (at.row + 2 <= p.rows) next_tile<2, V>(p, at, panel);
   if (at.row < p.rows) next_tile<1, V>(p, at, panel);
 }
 
+// Whether all of y can go past the caches: as whole lines, and none is read again.
+bool can_stream(const Product& p) {
+  const uintptr_t addresses = uintptr_t(p.y) | uintptr_t(p.before);
+  return p.inner <= 2 * BLOCK && p.columns % LINE == 0 && addresses % (LINE * sizeof(float)) == 0;
+}
+
 void run(const Product& given) {
   Product p = given;
-  // Whole lines alone, and none that is read again.
-  const uintptr_t addresses = uintptr_t(p.y) | uintptr_t(p.before);
-  p.streams &= p.inner <= 2 * BLOCK && p.columns % LINE == 0 && addresses % (LINE * 4) == 0;
-  const int64_t tiles = (p.rows + ROWS - 1) / ROWS;
-  const int64_t lines = (STEP * PANEL / LINE + tiles - 1) / tiles;
+  p.streams &= can_stream(p);
   const int64_t block = p.streams ? p.inner : BLOCK;
+  const int64_t tiles = (p.rows + ROWS - 1) / ROWS, panels = (p.columns + PANEL - 1) / PANEL;
+  const int64_t steps = p.inner / STEP * tiles * panels;
+  const int64_t lines = (STEP * PANEL / LINE + tiles - 1) / tiles;
+  Ahead next{p.next, steps ? (p.next_floats / LINE + steps - 1) / steps : 0};
   for (int64_t first = 0; first < p.inner; first += block)
     for (int64_t column = 0; column < p.columns; column += PANEL) {
       const int64_t columns = least(PANEL, p.columns - column);
       const int vectors = int((columns + W - 1) / W);
       const int tail = int(columns - (vectors - 1) * W);
       const float* panel = p.weight + column * p.inner + first * vectors * W;
-      const float* ahead = panel + p.inner * vectors * W;
-      const Place at{0, column, first, least(block, p.inner - first), tail, ahead, lines};
+      const Ahead weights{panel + p.inner * vectors * W, lines};
+      Place at{0, column, first, least(block, p.inner - first), tail, weights, next};
       if (vectors == 1)
         column_of_tiles<1>(p, at, panel);
       else if (vectors == 2)
         column_of_tiles<2>(p, at, panel);
       else
         column_of_tiles<VECTORS>(p, at, panel);
+      next = at.next;
     }
   if (p.streams) streamed();
 }

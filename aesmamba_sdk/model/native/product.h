@@ -52,6 +52,8 @@ struct Product {
   bool gelu;
   const float* slope_at;
   float* before;
+  const float* next;  // read after this product, to be called into the cache meanwhile
+  int64_t next_floats;
   bool streams;  // y is written past the caches, where that is possible
 };
 
