@@ -113,7 +113,7 @@ def widen(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tenso
         return None
     isa, (columns, inner) = library.instruction_set(), weight.shape
     rows = x.numel() // inner
-    if rows < _ROWS_WORTH_PACKING * columns:
+    if x.shape[-1] != inner or rows < _ROWS_WORTH_PACKING * columns:
         return None
     copy = library.pack(weight.detach(), isa)
     hidden, active = (x.new_empty(*x.shape[:-1], columns) for _ in range(2))

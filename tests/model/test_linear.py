@@ -207,3 +207,10 @@ def test_functions_that_torch_transforms_see_the_usual_layers(layer: nn.Linear) 
         lambda f: torch.no_grad()(torch.func.vmap(f)),
     ):
         torch.testing.assert_close(transform(ours)(x), transform(plain)(x))
+
+
+@pytest.mark.parametrize("features", [4, 10, 16])
+def test_two_layers_refuse_another_number_of_features(features: int) -> None:
+    widen, narrow = nn.Linear(8, 4), nn.Linear(4, 16)
+    with pytest.raises(RuntimeError):
+        mlp(widen, narrow, torch.randn(64, features))
