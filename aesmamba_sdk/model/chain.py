@@ -96,11 +96,7 @@ def project(x: Tensor, weight: Tensor) -> Tensor | None:
     copy = packed.find(weight, isa)
     if copy is None or x.shape[-1] != inner:
         return None
-    layer = Layer(weight.numel() // inner, copy.data_ptr())
-    y = x.new_empty(*x.shape[:-1], layer.columns)
-    chain = Chain(rows=x.numel() // inner, inner=inner, x=x.data_ptr(), first=layer, y=y.data_ptr())
-    library.chain(chain, isa)
-    return y
+    return _product(library, x, Layer(weight.numel() // inner, copy.data_ptr()))
 
 
 def widen(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor] | None:
@@ -111,23 +107,13 @@ def widen(x: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tenso
     given = (x, weight) if bias is None else (x, weight, bias)
     if not all(map(can_read, given)) or (library := serving_library()) is None:
         return None
-    isa, (columns, inner) = library.instruction_set(), weight.shape
-    rows = x.numel() // inner
-    if x.shape[-1] != inner or rows < _ROWS_WORTH_PACKING * columns:
+    columns, inner = weight.shape
+    if x.shape[-1] != inner or x.numel() // inner < _ROWS_WORTH_PACKING * columns:
         return None
-    copy = library.pack(weight.detach(), isa)
-    hidden, active = (x.new_empty(*x.shape[:-1], columns) for _ in range(2))
-    address = None if bias is None else bias.data_ptr()
-    chain = Chain(
-        rows=rows,
-        inner=inner,
-        x=x.data_ptr(),
-        first=Layer(columns, copy.data_ptr(), address),
-        before=hidden.data_ptr(),
-        y=active.data_ptr(),
-        last_gelu=True,
-    )
-    library.chain(chain, isa)
+    copy = library.pack(weight, library.instruction_set())
+    hidden = x.new_empty(*x.shape[:-1], columns)
+    layer = Layer(columns, copy.data_ptr(), None if bias is None else bias.data_ptr())
+    active = _product(library, x, layer, before=hidden.data_ptr(), last_gelu=True)
     return hidden, active
 
 
@@ -143,20 +129,13 @@ def gradient(dy: Tensor, weight: Tensor, slope_at: Tensor | None = None) -> Tens
     others = (dy, weight) if slope_at is None else (dy, weight, slope_at)
     if not all(map(can_read, others)) or (library := serving_library()) is None:
         return None
-    isa, (columns, inner) = library.instruction_set(), weight.shape
-    copy = library.pack(weight, isa, transposed=True)
-    dx = dy.new_empty(*dy.shape[:-1], inner)
-    chain = Chain(
-        rows=dy.numel() // columns,
-        inner=columns,
-        x=dy.data_ptr(),
-        first=Layer(inner, copy.data_ptr()),
-        y=dx.data_ptr(),
-    )
-    if slope_at is not None:
-        chain.slope_at = slope_at.data_ptr()
-    library.chain(chain, isa)
-    return dx
+    columns, inner = weight.shape
+    shape = (*dy.shape[:-1], inner)
+    if dy.shape[-1] != columns or (slope_at is not None and slope_at.shape != shape):
+        return None
+    copy = library.pack(weight, library.instruction_set(), transposed=True)
+    layer = Layer(inner, copy.data_ptr())
+    return _product(library, dy, layer, slope_at=None if slope_at is None else slope_at.data_ptr())
 
 
 def convolve(
@@ -196,6 +175,26 @@ def convolve(
 def chain_report() -> str | None:
     """What multiplies in inference on the CPU, in words; ``None`` where it is not the library."""
     return "native" if serving_library() is not None else None
+
+
+def _product(library: NativeLibrary, x: Tensor, layer: Layer, **others: int | None) -> Tensor:
+    """Of (..., inner) with a layer of as many inner indices alone: (..., columns).
+
+    Args:
+        others: what else a chain may have.
+    """
+    inner = x.shape[-1]
+    y = x.new_empty(*x.shape[:-1], layer.columns)
+    chain = Chain(
+        rows=x.numel() // inner,
+        inner=inner,
+        x=x.data_ptr(),
+        first=layer,
+        y=y.data_ptr(),
+        **others,
+    )
+    library.chain(chain, library.instruction_set())
+    return y
 
 
 def _linear(layer: nn.Module, isa: str, inner: int) -> Layer | None:

@@ -175,6 +175,16 @@ def test_what_is_kept_of_a_layer_for_its_gradient_equals_its_definition(
         assert (ours - exact).abs().max() <= 1e-6 * want.abs().max()
 
 
+def test_what_does_not_fit_together_is_not_read() -> None:
+    """It would be read, or written, beyond its end."""
+    layer, dy = a_layer(24, 4), torch.randn(64, 4)
+    for features in (23, 25):
+        assert widen(torch.randn(64, features), layer.weight, layer.bias) is None
+        assert gradient(dy, layer.weight.detach(), torch.randn(64, features)) is None
+        assert gradient(torch.randn(64, features), layer.weight.detach()) is None
+    assert gradient(dy, layer.weight.detach(), torch.randn(63, 24)) is None
+
+
 def test_few_rows_are_not_worth_packing_a_weight_for() -> None:
     layer = a_layer(24, 40)
     assert widen(torch.randn(8 * 40 - 1, 24), layer.weight, layer.bias) is None
